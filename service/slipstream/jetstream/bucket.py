@@ -1,0 +1,169 @@
+"""The tenants' documents in a NATS KV bucket (ADR-8): written by the command line or the controller, followed by edges.
+
+Watched with our own feed, because the library's watcher is built on its ordered consumer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from nats import errors as nats_errors
+from nats.js import errors as js_errors
+from nats.js.api import KeyValueConfig, StorageType
+from nats.js.kv import KeyValue
+
+from slipstream.jetstream import stream as streams
+from slipstream.jetstream.api import Api, away
+from slipstream.jetstream.client import parse_headers
+from slipstream.jetstream.feed import Feed
+from slipstream.jetstream.subjects import TENANTS_BUCKET, Delivered
+from slipstream.protocol.errors import Code, SlipstreamError
+from slipstream.tenants.document import from_json, to_json
+from slipstream.tenants.model import Tenant
+from slipstream.tenants.registry import Registry
+
+_logger = logging.getLogger(__name__)
+
+_STREAM = f"KV_{TENANTS_BUCKET}"
+_PREFIX = f"$KV.{TENANTS_BUCKET}."
+_ATTEMPTS = 5
+
+
+class Bucket:
+    """Reads and writes tenant documents; every write is a compare-and-set."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def ensure(self, replicas: int = 1) -> None:
+        """Make the bucket where it does not exist; an existing one is left as it is."""
+        context = self._api.link.client.jetstream()
+        with _translated():
+            try:
+                await context.key_value(TENANTS_BUCKET)
+            except js_errors.BucketNotFoundError:
+                await context.create_key_value(
+                    KeyValueConfig(bucket=TENANTS_BUCKET, history=1, storage=StorageType.FILE, replicas=replicas)
+                )
+
+    async def get(self, name: str) -> Tenant | None:
+        """The document of `name`, or None."""
+        try:
+            with _translated():
+                entry = await (await self._open()).get(name)
+        except js_errors.KeyNotFoundError:
+            return None
+        return from_json(entry.value or b"")
+
+    async def put(self, tenant: Tenant) -> bool:
+        """Write the document; False when it already stood there unchanged. Another writer's race is tried again."""
+        value = to_json(tenant)
+        bucket = await self._open()
+        for _ in range(_ATTEMPTS):
+            try:
+                with _translated():
+                    try:
+                        entry = await bucket.get(tenant.name)
+                    except js_errors.KeyNotFoundError as error:
+                        # A deleted key's marker counts as its last revision.
+                        revision = error.entry.revision if error.entry is not None else 0
+                    else:
+                        if entry.value == value:
+                            return False
+                        revision = entry.revision
+                    await bucket.update(tenant.name, value, last=revision)
+            except js_errors.KeyWrongLastSequenceError:
+                continue
+            return True
+        raise SlipstreamError(
+            Code.UPSTREAM_UNAVAILABLE, f"tenant {tenant.name} is being changed by somebody else: apply it again"
+        )
+
+    async def delete(self, name: str) -> bool:
+        """Remove the document; False when there was none."""
+        if await self.get(name) is None:
+            return False
+        with _translated():
+            await (await self._open()).delete(name)
+        return True
+
+    async def list(self) -> list[Tenant]:
+        """All documents, by name."""
+        try:
+            with _translated():
+                names = await (await self._open()).keys()
+        except js_errors.NoKeysError:
+            return []
+        found = [await self.get(name) for name in sorted(names)]
+        return [tenant for tenant in found if tenant is not None]
+
+    async def _open(self) -> KeyValue:
+        with _translated():
+            return await self._api.link.client.jetstream().key_value(TENANTS_BUCKET)
+
+
+class TenantFollower:
+    """Keeps a `Registry` equal to the bucket."""
+
+    def __init__(self, api: Api, feed_api: Api, process: str, registry: Registry) -> None:
+        self._api = api
+        self._registry = registry
+        self._created = ""
+        self._until: int | None = 0
+        self._tenants: dict[str, Tenant] = {}
+        self._feed = Feed(api, feed_api, _STREAM, f"{process}-tenants", self._take, self._locate)
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        await self._feed.run()
+
+    async def _locate(self, last: int | None) -> int:
+        found = streams.describe(await streams.info(self._api, _STREAM))
+        if last is not None and found.created == self._created and found.state.last_seq >= last:
+            return last
+        self._created = found.created
+        self._until = found.state.last_seq
+        self._tenants = {}
+        self._settle(0)
+        return 0
+
+    def _take(self, delivered: Delivered, subject: str, data: bytes, raw: bytes) -> None:
+        name = subject.removeprefix(_PREFIX)
+        if raw and parse_headers(raw).get("KV-Operation") in ("DEL", "PURGE"):
+            self._tenants.pop(name, None)
+            self._registry.remove(name)
+        else:
+            try:
+                tenant = from_json(data)
+            except (ValueError, SlipstreamError) as error:
+                # What stood there before stays in force: a broken document must not take a tenant away.
+                _logger.error("the document of tenant %r is broken and ignored: %s", name, error)
+            else:
+                self._tenants[name] = tenant
+                if self._registry.loaded:
+                    self._registry.put(tenant)
+        self._settle(delivered.stream_seq)
+
+    def _settle(self, seq: int) -> None:
+        if self._until is not None and seq >= self._until:
+            self._registry.replace(dict(self._tenants))
+            self._until = None
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except js_errors.BucketNotFoundError as error:
+        raise SlipstreamError(
+            Code.NOT_FOUND, "there are no tenants yet: make one with `slipstream tenant apply -f FILE`"
+        ) from error
+    except (
+        js_errors.KeyNotFoundError, js_errors.KeyWrongLastSequenceError, js_errors.NoKeysError
+    ):
+        raise
+    except (OSError, nats_errors.Error, asyncio.TimeoutError) as error:
+        raise away(error) from error

@@ -1,0 +1,109 @@
+"""Direct Get: read a stream by sequence, filter or time without a consumer (NATS ADR-31).
+
+Batches need many answers to one request. One subscription per connection carries them all; a token in the inbox says
+whose they are, and a batch in flight has a bound (its own limit) and a deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, NamedTuple
+
+import orjson
+from nats.aio.client import Client as NatsClient
+
+from slipstream.jetstream.api import ApiError, away
+from slipstream.jetstream.client import parse_headers
+from slipstream.jetstream.link import Link
+
+_NO_MESSAGE = "404"
+_END = "204"
+
+
+class Stored(NamedTuple):
+    """A stored message: sequence, subject, RFC 3339 stored time, headers, payload."""
+
+    seq: int
+    subject: str
+    time: str
+    headers: dict[str, str]
+    payload: bytes
+
+
+class Answer(NamedTuple):
+    """What came for one request; `pending` is what the replica still has for the filter."""
+
+    messages: list[Stored]
+    pending: int
+
+
+class _Collector:
+    __slots__ = ("answer", "done")
+
+    def __init__(self, done: asyncio.Future[Answer]) -> None:
+        self.done = done
+        self.answer: list[Stored] = []
+
+    def take(self, payload: bytes, raw: bytes) -> None:
+        headers = parse_headers(raw)
+        status = headers.get("Status")
+        if self.done.done():
+            return
+        if status == _END:
+            self.done.set_result(Answer(self.answer, int(headers.get("Nats-Num-Pending", "0"))))
+        elif status == _NO_MESSAGE:
+            self.done.set_result(Answer(self.answer, 0))
+        elif status is not None:
+            self.done.set_exception(ApiError(int(status), 0, headers.get("Description", "Direct Get failed")))
+        else:
+            self.answer.append(
+                Stored(
+                    int(headers["Nats-Sequence"]), headers["Nats-Subject"], headers["Nats-Time-Stamp"], headers, payload
+                )
+            )
+
+
+class Direct:
+    """Direct Get over a link."""
+
+    def __init__(self, link: Link, timeout: float = 3.0) -> None:
+        self._link = link
+        self._timeout = timeout
+        self._inbox = ""
+        self._client: NatsClient | None = None
+        self._flights: dict[str, _Collector] = {}
+        self._token = 0
+        self._opening = asyncio.Lock()
+
+    async def batch(self, stream: str, body: dict[str, Any]) -> Answer:
+        """A batch request (`batch` must be in `body`). An empty answer is no proof of the end: replicas may lag."""
+        await self._attach()
+        self._token += 1
+        token = str(self._token)
+        collector = _Collector(asyncio.get_running_loop().create_future())
+        self._flights[token] = collector
+        try:
+            await self._link.client.publish(
+                f"$JS.API.DIRECT.GET.{stream}", orjson.dumps(body), reply=f"{self._inbox}.{token}"
+            )
+            return await asyncio.wait_for(collector.done, self._timeout)
+        except ApiError:
+            raise
+        except Exception as error:
+            raise away(error) from error
+        finally:
+            del self._flights[token]
+
+    async def _attach(self) -> None:
+        async with self._opening:
+            client = self._link.client
+            if self._client is client:
+                return
+            self._inbox = client.new_inbox()
+            await client.tap(f"{self._inbox}.*", self._take)
+            self._client = client
+
+    def _take(self, subject: str, _reply: str, payload: bytes, raw: bytes) -> None:
+        collector = self._flights.get(subject.rpartition(".")[2])
+        if collector is not None:
+            collector.take(payload, raw)

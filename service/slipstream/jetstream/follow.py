@@ -1,0 +1,65 @@
+"""A tenant's feed: from the stream's messages to the log's records, and the check of our own past on every reset."""
+
+from __future__ import annotations
+
+import time
+
+from slipstream.jetstream.api import Api
+from slipstream.jetstream.client import parse_headers
+from slipstream.jetstream.feed import Feed
+from slipstream.jetstream.source import JetStreamSource
+from slipstream.jetstream.subjects import Delivered, stream_of
+from slipstream.log.onward import examine, onward
+from slipstream.log.resume import Broken
+from slipstream.log.source import Sink, State
+from slipstream.protocol.control import Reason
+from slipstream.protocol.event import make_record
+from slipstream.protocol.position import Position, mark_of
+from slipstream.protocol.topic import topic_of
+
+
+class Follower:
+    """Feeds one tenant's sink, from the head of the stream on, through every fault of the way there."""
+
+    def __init__(
+        self, api: Api, feed_api: Api, source: JetStreamSource, tenant: str, process: str, event_bytes: int, sink: Sink
+    ) -> None:
+        self._source = source
+        self._sink = sink
+        self._event_bytes = event_bytes
+        self._state: State | None = None
+        self._last = 0
+        self._last_time_ms: int | None = None
+        self.feed = Feed(api, feed_api, stream_of(tenant), process, self._take, self._locate)
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        await self.feed.run()
+
+    async def _locate(self, last: int | None) -> int:
+        if last is None or self._state is None:
+            state = await self._source.state()
+            self._begin(state, state.last_seq, state.last_time_ms, None)
+            return state.last_seq
+        mark = None if self._last_time_ms is None else mark_of(self._last_time_ms)
+        position = Position(self._state.epoch, self._last, mark)
+        verdict, state = await examine(position, self._source)
+        if not isinstance(verdict, Broken):
+            self._state = state
+            return self._last
+        base = await onward(position, verdict, self._source, state, int(time.time() * 1000))
+        self._begin(state, base, await self._source.time_of(base) if base else None, verdict.reason)
+        return base
+
+    def _begin(self, state: State, base: int, base_time_ms: int | None, reason: Reason | None) -> None:
+        self._state, self._last, self._last_time_ms = state, base, base_time_ms
+        self._sink.restart(state, base, base_time_ms, reason)
+
+    def _take(self, delivered: Delivered, subject: str, data: bytes, raw: bytes) -> None:
+        seq, _, time_ms = delivered
+        if seq != self._last + 1 and self._state is not None:
+            # Evicted between our look at the stream and the consumer's start: an unfiltered feed has no other holes.
+            self._begin(self._state, seq - 1, None, Reason.expired)
+        headers = parse_headers(raw) if raw else None
+        self._last, self._last_time_ms = seq, time_ms
+        self._sink.append(make_record(seq, time_ms, topic_of(subject), headers, data, self._event_bytes))

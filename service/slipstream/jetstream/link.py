@@ -1,0 +1,206 @@
+"""One connection to NATS that is replaced when it no longer works.
+
+nats-py reconnects by itself; this adds what it does not notice: a read loop that has ended, a server that is not
+heard although pings are due, a reconnect that hangs on a dead peer (nats.py #671). Feed and requests use separate
+links, so that a large replay never delays a heartbeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from nats import errors as nats_errors
+
+from slipstream.jetstream.client import Client, guarded
+from slipstream.protocol.errors import Code, SlipstreamError
+
+_logger = logging.getLogger(__name__)
+
+LOWEST_SERVER = (2, 14, 0)
+"""The oldest nats-server that the contract tests ran on. Older ones ack what they do not do (TTL, schedules)."""
+
+_PING_SECONDS = 2
+_UNHEARD_SECONDS = 5.0
+_RECONNECT_SECONDS = 10.0
+_WATCH_SECONDS = 0.5
+
+
+class Access(NamedTuple):
+    """How to reach and to enter NATS. Files are paths; an empty tuple of servers is a caller's fault."""
+
+    servers: tuple[str, ...]
+    creds: str | None = None
+    user: str | None = None
+    password: str | None = None
+    tls_ca: str | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
+
+    def tls(self) -> ssl.SSLContext | None:
+        """The TLS context that the settings ask for, or None."""
+        if not (self.tls_ca or self.tls_cert):
+            return None
+        context = ssl.create_default_context(cafile=self.tls_ca)
+        if self.tls_cert:
+            context.load_cert_chain(self.tls_cert, self.tls_key)
+        return context
+
+
+class Link:
+    """A named connection; `client` is the one to use now and may be another one a moment later."""
+
+    def __init__(self, access: Access, name: str) -> None:
+        self._access = access
+        self.name = name
+        self.client = Client()
+        self.replaced = 0
+        self._restored: list[Callable[[], None]] = []
+        self._closing: set[asyncio.Task[None]] = set()
+        self._down_since: float | None = None
+        self._stale = 0
+
+    @property
+    def up(self) -> bool:
+        """True while the connection is established and its read loop runs."""
+        return self.client.is_connected and self.client.reading
+
+    def on_restored(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` after every reconnect or replacement; the answer takes it back."""
+        self._restored.append(callback)
+        return lambda: self._restored.remove(callback)
+
+    async def open(self) -> None:
+        """Connect, waiting for a server as long as it takes and saying so. SlipstreamError when it is too old."""
+        began = time.monotonic()
+        warned = False
+        while True:
+            try:
+                self.client = await self._connect()
+            except (OSError, nats_errors.Error, asyncio.TimeoutError) as error:
+                if not warned:
+                    warned = True
+                    _logger.warning(
+                        "NATS does not answer at %s (%s); waiting for it. Is it running, and is SLIPSTREAM_NATS_URL"
+                        " right?", ", ".join(self._access.servers), _reason(error),
+                    )
+                await asyncio.sleep(0.5)
+            else:
+                if warned:
+                    _logger.info("NATS answered after %.1f s", time.monotonic() - began)
+                return
+
+    async def run(self) -> None:
+        """Watch the connection for ever, and replace it when it is dead without knowing."""
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            reason = self._fault(time.monotonic())
+            if reason is not None:
+                await self._replace(reason)
+
+    async def close(self) -> None:
+        """Close the connection, within two seconds."""
+        self._abandon(self.client)
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=2.0)
+
+    def _fault(self, now: float) -> str | None:
+        client = self.client
+        if client.is_closed:
+            return "closed"
+        if client.is_connected:
+            self._down_since = None
+            if not client.reading:
+                return "its read loop has ended"
+            # Two sights in a row: after a stall of our own loop the first one is old news.
+            self._stale = self._stale + 1 if now - client.heard_at > _UNHEARD_SECONDS else 0
+            if self._stale > 1:
+                return f"nothing heard for {now - client.heard_at:.1f} s"
+            return None
+        self._down_since = self._down_since if self._down_since is not None else now
+        if now - self._down_since > _RECONNECT_SECONDS:
+            return f"reconnecting for {now - self._down_since:.0f} s"
+        return None
+
+    async def _replace(self, reason: str) -> None:
+        _logger.warning("replacing the NATS connection %s: %s", self.name, reason)
+        try:
+            fresh = await self._connect()
+        except (OSError, nats_errors.Error, asyncio.TimeoutError) as error:
+            _logger.warning("NATS does not answer: %s", _reason(error))
+            return
+        old, self.client = self.client, fresh
+        self.replaced += 1
+        self._stale = 0
+        self._down_since = None
+        self._abandon(old)
+        self._tell()
+
+    async def _connect(self) -> Client:
+        access = self._access
+        client = Client()
+        options: dict[str, Any] = {
+            "servers": list(access.servers),
+            "name": self.name,
+            "connect_timeout": 2,
+            "reconnect_time_wait": 0.2,
+            "max_reconnect_attempts": -1,
+            "ping_interval": _PING_SECONDS,
+            "max_outstanding_pings": 2,
+            "pending_size": 64 * 1024 * 1024,
+            "error_cb": guarded(self._on_error),
+            "reconnected_cb": self._on_reconnected,
+            "tls": access.tls(),
+            "user_credentials": access.creds,
+        }
+        if access.user:
+            options["user"] = access.user
+            options["password"] = access.password
+        # nats-py retries the whole pool for ever with max_reconnect_attempts=-1: the deadline is ours.
+        try:
+            await asyncio.wait_for(client.connect(**options), 4.0)
+        except BaseException:
+            self._abandon(client)
+            raise
+        version = client.connected_server_version
+        if (version.major, version.minor, version.patch) < LOWEST_SERVER:
+            self._abandon(client)
+            needed = ".".join(map(str, LOWEST_SERVER))
+            raise SlipstreamError(
+                Code.UPSTREAM_UNAVAILABLE,
+                f"nats-server {version.major}.{version.minor}.{version.patch} is too old: slipstream needs {needed} or"
+                " newer. Update the server, or point SLIPSTREAM_NATS_URL to a newer one.",
+            )
+        client.heard_at = time.monotonic()
+        return client
+
+    def _abandon(self, client: Client) -> None:
+        # Its close may hang on a dead peer: nobody waits for it longer than this.
+        async def close() -> None:
+            try:
+                await asyncio.wait_for(client.close(), 2.0)
+            except (OSError, nats_errors.Error, asyncio.TimeoutError) as error:
+                _logger.debug("an abandoned connection did not close cleanly: %r", error)
+
+        task = asyncio.create_task(close(), name=f"close-{self.name}")
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    def _on_error(self, error: Exception) -> None:
+        _logger.info("NATS connection %s: %s", self.name, _reason(error))
+
+    async def _on_reconnected(self) -> None:
+        _logger.info("NATS connection %s is back", self.name)
+        self._tell()
+
+    def _tell(self) -> None:
+        for callback in list(self._restored):
+            callback()
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,113 @@
+"""`log.source.Source` on JetStream: the leader's state, Direct Get batches, and last-per-topic snapshots."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from slipstream.jetstream import stream as streams
+from slipstream.jetstream.api import NO_MESSAGE, Api, ApiError, away
+from slipstream.jetstream.direct import Direct, Stored
+from slipstream.jetstream.pull import pull
+from slipstream.jetstream.subjects import stream_of
+from slipstream.log.source import Batch, State
+from slipstream.protocol.errors import Code, SlipstreamError
+from slipstream.protocol.event import Record, make_record
+from slipstream.protocol.topic import Filters, subject, topic_of
+
+_BATCH_BYTES = 256 * 1024
+
+
+class JetStreamSource:
+    """Reads the stream of one tenant. `event_bytes` is what an event may weigh; larger ones are undeliverable."""
+
+    def __init__(self, api: Api, direct: Direct, tenant: str, event_bytes: int) -> None:
+        self._api = api
+        self._direct = direct
+        self._tenant = tenant
+        self._stream = stream_of(tenant)
+        self._event_bytes = event_bytes
+
+    async def state(self) -> State:
+        """See `Source.state`."""
+        return (await streams.find(self._api, self._tenant)).state
+
+    async def read(self, pattern: str, after: int, limit: int) -> Batch:
+        """See `Source.read`. Bounded by 256 KiB a batch, beside `limit`."""
+        answer = await self._get(
+            {
+                "seq": after + 1,
+                "next_by_subj": subject(self._tenant, pattern),
+                "batch": limit,
+                "max_bytes": max(_BATCH_BYTES, self._event_bytes),
+            }
+        )
+        return Batch([self._record(stored) for stored in answer[0]], answer[1])
+
+    async def count(self, pattern: str, after: int) -> int:
+        """See `Source.count`."""
+        messages, pending = await self._get(
+            {"seq": after + 1, "next_by_subj": subject(self._tenant, pattern), "batch": 1}
+        )
+        return len(messages) + pending
+
+    async def last_match(self, pattern: str) -> int:
+        """See `Source.last_match`. STREAM.MSG.GET is answered by the leader alone."""
+        found = await self._leader({"last_by_subj": subject(self._tenant, pattern)})
+        return 0 if found is None else int(found["seq"])
+
+    async def first_since(self, time_ms: int) -> int | None:
+        """See `Source.first_since`."""
+        messages, _ = await self._get({"start_time": streams.format_time(time_ms), "batch": 1})
+        return messages[0].seq if messages else None
+
+    async def time_of(self, seq: int) -> int | None:
+        """See `Source.time_of`. By sequence alone: with a filter an event of another topic would be skipped."""
+        found = await self._leader({"seq": seq})
+        return None if found is None else streams.parse_time_ms(found["time"])
+
+    async def snapshot(self, filters: Filters) -> AsyncGenerator[list[Record], None]:
+        """See `Source.snapshot`. By an in-memory consumer: `multi_last` refuses more than some 1,000 topics."""
+        config = {
+            "name": f"last-{uuid.uuid4().hex}",
+            "deliver_policy": "last_per_subject",
+            "ack_policy": "none",
+            "replay_policy": "instant",
+            "mem_storage": True,
+            "num_replicas": 1,
+            "inactive_threshold": 30_000_000_000,
+            "filter_subjects": [subject(self._tenant, text) for text in filters.texts],
+        }
+        async with aclosing(pull(self._api, self._stream, config)) as batches:
+            async for batch in batches:
+                yield [
+                    make_record(seq, time_ms, topic_of(name), headers, payload, self._event_bytes)
+                    for seq, time_ms, name, headers, payload in batch
+                ]
+
+    async def _get(self, body: dict[str, Any]) -> tuple[list[Stored], int]:
+        try:
+            answer = await self._direct.batch(self._stream, body)
+        except ApiError as error:
+            raise away(error) from error
+        return answer.messages, answer.pending
+
+    async def _leader(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        try:
+            answer = await self._api.call(f"STREAM.MSG.GET.{self._stream}", body)
+        except ApiError as error:
+            if error.err_code == NO_MESSAGE:
+                return None
+            raise SlipstreamError(
+                Code.UPSTREAM_UNAVAILABLE, f"JetStream cannot read {self._stream}: {error}", retry_after=2.0
+            ) from error
+        message: dict[str, Any] = answer["message"]
+        return message
+
+    def _record(self, stored: Stored) -> Record:
+        time_ms = streams.parse_time_ms(stored.time) or 0
+        return make_record(
+            stored.seq, time_ms, topic_of(stored.subject), stored.headers, stored.payload, self._event_bytes
+        )
