@@ -1,0 +1,69 @@
+"""One open stream, from its first byte on: a descriptor, a place in the log, and what could not be sent yet.
+
+There are tens of thousands of these, so that there is nothing here that a connection at rest does not need: no task,
+no queue, no buffer, no request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from slipstream.log.splice import Fence
+from slipstream.protocol.event import Record
+
+if TYPE_CHECKING:
+    from slipstream.fanout.audience import Audience
+
+PARKED = 1 << 65
+"""The floor of a connection that no round may write to: larger than every sequence."""
+
+
+class State(Enum):
+    """What a connection does now."""
+
+    LIVE = "live"  # in its audience: rounds write to it
+    BEHIND = "behind"  # chases its cursor through ring and stream
+    CLOSING = "closing"  # has had its last frame; waits for the peer's end
+    CLOSED = "closed"
+
+
+class Ending(Enum):
+    """Why a stream ended: the word in the log line, the metric and the tests."""
+
+    CLIENT = "client"
+    SLOW = "slow_consumer"
+    FLOOD = "input_flood"
+    GONE = "tenant_gone"
+    DRAIN = "drain"
+    UPSTREAM = "upstream_unavailable"
+    SHUTDOWN = "shutdown"
+    INTERNAL = "internal"
+
+
+class Connection:
+    """A handed-off socket.
+
+    `floor`: while LIVE the cursor it joined its audience with, else PARKED; a round that begins at or after it is for
+    this connection. `cursor`: everything up to it was sent (only kept while not LIVE). `unsent`: the rest of a write
+    that the socket did not take. `deadline`: when the lack of progress ends it. `received`: bytes of input thrown
+    away. `fence` and `snapshot` belong to the chase.
+    """
+
+    __slots__ = (
+        "audience", "cursor", "deadline", "fd", "fence", "floor", "number", "received", "snapshot", "state", "unsent",
+    )
+
+    def __init__(self, fd: int, number: int, audience: Audience, cursor: int) -> None:
+        self.fd = fd
+        self.number = number
+        self.audience = audience
+        self.state = State.BEHIND
+        self.floor = PARKED
+        self.cursor = cursor
+        self.unsent = b""
+        self.deadline = 0.0
+        self.received = 0
+        self.fence: Fence | None = None
+        self.snapshot: AsyncGenerator[list[Record], None] | None = None

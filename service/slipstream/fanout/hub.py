@@ -1,0 +1,163 @@
+"""All tenants with readers on this pod: a tail and a feed each, from the first reader until a while after the last."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+from slipstream.fanout.audience import View
+from slipstream.fanout.chase import Chaser
+from slipstream.fanout.connection import Connection, Ending
+from slipstream.fanout.reactor import Reactor
+from slipstream.fanout.replay import Replay
+from slipstream.fanout.start import Start
+from slipstream.fanout.tail import Tail
+from slipstream.log.budget import Budget
+from slipstream.log.ring import Limits
+from slipstream.log.source import Sink, Source
+from slipstream.protocol.errors import Code, SlipstreamError
+from slipstream.resilience.supervise import Supervisor
+
+_logger = logging.getLogger(__name__)
+
+_ATTACH_SECONDS = 5.0
+_TICK = 0.5
+
+Follow = Callable[[str, Sink], Callable[[], Coroutine[Any, Any, None]]]
+"""Given a tenant and its sink: what to run to feed the one into the other."""
+
+
+class Options(NamedTuple):
+    """The hub's settings: ring limits per tenant, the cap over all rings (bytes), seconds, and reads in flight."""
+
+    ring: Limits
+    rings_bytes: int
+    heartbeat: float
+    linger: float
+    write_deadline: float
+    replay_inflight: int
+
+
+class Following:
+    """A tenant that is followed: its tail, its source, its history, and how many hold on to it."""
+
+    __slots__ = ("holders", "idle_since", "replay", "source", "tail", "task")
+
+    def __init__(self, tail: Tail, source: Source, replay: Replay) -> None:
+        self.tail = tail
+        self.source = source
+        self.replay = replay
+        self.task: asyncio.Task[None] | None = None
+        self.holders = 0
+        self.idle_since = 0.0
+
+
+class Hub:
+    """Opens and closes tails, and hands streams over to the reactor."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        supervisor: Supervisor,
+        options: Options,
+        source_of: Callable[[str], Source],
+        follow: Follow,
+        on_closed: Callable[[str, Connection, Ending], None],
+    ) -> None:
+        self._supervisor = supervisor
+        self._options = options
+        self._source_of = source_of
+        self._follow = follow
+        self._on_closed = on_closed
+        self._budget = Budget(options.rings_bytes)
+        self._reads = asyncio.Semaphore(options.replay_inflight)
+        self._followings: dict[str, Following] = {}
+        self._chaser = Chaser(lambda tenant: self._followings[tenant].replay)
+        self._number = 0
+        self._opened = 0
+        self.reactor = Reactor(loop, options.write_deadline, self._closed)
+
+    @property
+    def tails(self) -> list[Tail]:
+        """The tails that are open now."""
+        return [following.tail for following in self._followings.values()]
+
+    @asynccontextmanager
+    async def hold(self, tenant: str) -> AsyncIterator[Following]:
+        """The tenant's tail, fed, for the time of the block; a stream that is handed over meanwhile keeps it open.
+
+        Raises UPSTREAM_UNAVAILABLE when its feed cannot begin within five seconds.
+        """
+        following = self._followings.get(tenant) or self._open(tenant)
+        following.holders += 1
+        try:
+            try:
+                await asyncio.wait_for(following.tail.attached.wait(), _ATTACH_SECONDS)
+            except asyncio.TimeoutError as error:
+                raise SlipstreamError(
+                    Code.UPSTREAM_UNAVAILABLE, f"the stream of tenant {tenant} cannot be read now", retry_after=2.0
+                ) from error
+            yield following
+        finally:
+            self._release(following)
+
+    def number(self) -> int:
+        """The number of the next stream, by which this process names it."""
+        self._number += 1
+        return self._number
+
+    def admit(self, following: Following, fd: int, number: int, view: View, begun: Start, head: bytes) -> Connection:
+        """Take over the descriptor of a stream that begins at `begun`; `head` is all that goes before its events."""
+        connection = Connection(fd, number, following.tail.audience(view), begun.cursor)
+        connection.snapshot = begun.snapshot
+        following.holders += 1
+        following.tail.admit(connection, head)
+        return connection
+
+    async def run(self) -> None:
+        """Send heartbeats and close tails that nobody has needed for a while, for ever."""
+        while True:
+            await asyncio.sleep(_TICK)
+            now = time.monotonic()
+            for tenant, following in list(self._followings.items()):
+                following.tail.beat(now)
+                if not following.holders and now - following.idle_since > self._options.linger:
+                    self._shut(tenant, following)
+
+    def close(self, tenant: str, ending: Ending, final: bytes) -> None:
+        """End all streams of a tenant with the frame `final`."""
+        for connection in self.reactor.connections():
+            if connection.audience.tail.tenant == tenant:
+                self.reactor.close(connection, ending, final)
+
+    def _open(self, tenant: str) -> Following:
+        source = self._source_of(tenant)
+        options = self._options
+        tail = Tail(tenant, self.reactor, options.ring, self._budget, options.heartbeat, self._chaser)
+        following = Following(tail, source, Replay(source, self._reads))
+        self._followings[tenant] = following
+        self._opened += 1
+        following.task = self._supervisor.start(f"feed-{tenant}-{self._opened}", self._follow(tenant, tail))
+        return following
+
+    def _shut(self, tenant: str, following: Following) -> None:
+        del self._followings[tenant]
+        self._budget.forget(following.tail.ring)
+        if following.task is not None:
+            following.task.cancel()
+
+    def _release(self, following: Following) -> None:
+        following.holders -= 1
+        if not following.holders:
+            following.idle_since = time.monotonic()
+
+    def _closed(self, connection: Connection, ending: Ending) -> None:
+        tenant = connection.audience.tail.tenant
+        following = self._followings.get(tenant)
+        if following is not None:
+            self._release(following)
+        self._on_closed(tenant, connection, ending)

@@ -1,0 +1,141 @@
+"""Where a reader starts: what it asked for, made into a cursor, the position it is told, and the gap if there is one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import NamedTuple, assert_never
+
+from slipstream.fanout.tail import Tail
+from slipstream.log.onward import examine, onward
+from slipstream.log.resume import Broken
+from slipstream.log.source import Source
+from slipstream.protocol.control import Gap, Reason
+from slipstream.protocol.errors import Code, SlipstreamError
+from slipstream.protocol.event import Record
+from slipstream.protocol.position import Position, mark_of
+from slipstream.protocol.topic import Filters
+
+
+class Now(NamedTuple):
+    """Only what is stored from now on."""
+
+
+class Earliest(NamedTuple):
+    """Everything that is retained."""
+
+
+class Last(NamedTuple):
+    """The newest event of each topic, then live."""
+
+
+class At(NamedTuple):
+    """Everything stored at or after a time, in milliseconds since the epoch."""
+
+    time_ms: int
+
+
+class After(NamedTuple):
+    """Everything after an event that the reader has: `text` is its id as it was sent."""
+
+    position: Position
+    text: str
+
+
+Wish = Now | Earliest | Last | At | After
+
+
+class Start(NamedTuple):
+    """`cursor`: the sequence after which the reader goes on. `place`: the same as the position that it is told.
+
+    `snapshot`: what is sent first, for `Last`; whoever gets it must use it up or close it.
+    """
+
+    cursor: int
+    place: Position
+    gap: Gap | None
+    snapshot: AsyncGenerator[list[Record], None] | None = None
+
+
+async def start(wish: Wish, tail: Tail, source: Source, filters: Filters, replay_events: int, now_ms: int) -> Start:
+    """Decide, asking the stream only where the ring cannot know. `replay_events`: how many events a resume may read.
+
+    Raises UPSTREAM_UNAVAILABLE when the stream does not answer, or is another one than our feed follows (which it
+    notices within two heartbeats).
+    """
+    match wish:
+        case Now():
+            cursor = tail.ring.last
+            return Start(cursor, tail.position(cursor), None)
+        case After():
+            begun = await _resume(wish.position, wish.text, tail, source, now_ms)
+        case Earliest():
+            state = await source.state()
+            begun = _at(tail, state.first_seq - 1)
+        case Last():
+            return await _last(tail, source, filters)
+        case At():
+            first = await source.first_since(wish.time_ms)
+            begun = _at(tail, tail.ring.last if first is None else first - 1)
+        case _:
+            assert_never(wish)
+    return await _limited(begun, tail, source, filters, replay_events)
+
+
+def _at(tail: Tail, cursor: int, gap: Gap | None = None) -> Start:
+    return Start(cursor, tail.position(cursor), gap)
+
+
+async def _last(tail: Tail, source: Source, filters: Filters) -> Start:
+    """The first list is read before the reader is told its position, so that a reader that leaves at once and comes
+    back with that id does not get the whole history."""
+    batches = source.snapshot(filters)
+    first = await anext(batches, None)
+    if not first:
+        return _at(tail, tail.ring.last)
+
+    async def all_of_them() -> AsyncGenerator[list[Record], None]:
+        async with aclosing(batches):
+            yield first
+            async for batch in batches:
+                yield batch
+
+    return _at(tail, first[0].seq - 1)._replace(snapshot=all_of_them())
+
+
+async def _resume(position: Position, text: str, tail: Tail, source: Source, now_ms: int) -> Start:
+    ring = tail.ring
+    known = ring.time_of(position.seq) if position.epoch == tail.epoch else None
+    if known is not None and position.mark in (None, mark_of(known)):
+        # The ring holds that very event and all that came after it: nobody has to be asked.
+        return Start(position.seq, position, None)
+    verdict, state = await examine(position, source)
+    if state.epoch != tail.epoch or (known is not None and not isinstance(verdict, Broken)):
+        raise SlipstreamError(
+            Code.UPSTREAM_UNAVAILABLE, "this pod's feed is being moved to the stream's new state", retry_after=1.0
+        )
+    if not isinstance(verdict, Broken):
+        return Start(position.seq, position, None)
+    cursor = await onward(position, verdict, source, state, now_ms)
+    place = tail.position(cursor)
+    return Start(cursor, place, Gap(verdict.reason, text, place, certain=False))
+
+
+async def _limited(begun: Start, tail: Tail, source: Source, filters: Filters, replay_events: int) -> Start:
+    """Cut a replay that is larger than the quota to the newest `replay_events` events that match."""
+    cursor = begun.cursor
+    if tail.ring.last - cursor <= replay_events or tail.ring.covers(cursor):
+        return begun
+    pattern = filters.narrowest()
+    if await source.count(pattern, cursor) <= replay_events:
+        return begun
+    low, high = cursor, tail.ring.last
+    while low + 1 < high:
+        middle = (low + high) // 2
+        if await source.count(pattern, middle) > replay_events:
+            low = middle
+        else:
+            high = middle
+    place = tail.position(high)
+    requested = str(begun.place) if begun.gap is None else begun.gap.requested
+    return Start(high, place, Gap(Reason.limited, requested, place, certain=True))

@@ -1,0 +1,400 @@
+"""The live end of one tenant's log on this pod: its ring, its audiences, and the readers that are on their way there.
+
+Left to right: `append` takes a record from the feed into the ring and hands its frame to the audiences it is for;
+`step` seals what is pending into rounds and writes them; `pump` brings a reader that is behind up to the head, where
+`join` puts it into its audience in the same step of the loop. `restart` is the one way back: the feed says that the
+past is another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from slipstream.fanout.audience import Audience, Round, View, cut
+from slipstream.fanout.connection import PARKED, Connection, State
+from slipstream.fanout.encode import frame_of
+from slipstream.fanout.reactor import Reactor
+from slipstream.log.budget import Budget
+from slipstream.log.index import Index
+from slipstream.log.ring import Limits, Ring
+from slipstream.log.source import State as StreamState
+from slipstream.log.splice import Step, step
+from slipstream.protocol import control
+from slipstream.protocol.control import Gap, Reason
+from slipstream.protocol.event import Record
+from slipstream.protocol.frame import chunk, comment
+from slipstream.protocol.position import Position, mark_of
+
+_TURN = 256
+_REFILL_BYTES = 64 * 1024
+
+Chase = Callable[["Tail", Connection], Coroutine[Any, Any, None]]
+
+
+class Tail:
+    """See the module. A `log.source.Sink`.
+
+    `chase(tail, connection)` is started (as a named task) for a reader that the ring does not cover; it ends by
+    calling `pump` again. `heartbeat` in seconds.
+    """
+
+    def __init__(
+        self, tenant: str, reactor: Reactor, limits: Limits, budget: Budget, heartbeat: float, chase: Chase
+    ) -> None:
+        self.tenant = tenant
+        self.reactor = reactor
+        self.heartbeat = heartbeat
+        self.epoch = ""
+        self.ring = Ring(limits, 0)
+        self.attached = asyncio.Event()
+        self.incarnation = 0
+        self.resets = 0
+        self.events = 0
+        self._budget = budget
+        self._chase = chase
+        self._index: Index[Audience] = Index()
+        self._audiences: dict[View, Audience] = {}
+        self._touched: dict[Audience, None] = {}
+        self._rounds: deque[Round] = deque()
+        self._behind: dict[Connection, float] = {}
+        self._early: dict[Connection, None] = {}
+        self._chases: dict[Connection, asyncio.Task[None]] = {}
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._behind) + sum(len(audience.members) for audience in self._audiences.values())
+
+    # -- from the feed -----------------------------------------------------------------------------------------------
+
+    def append(self, record: Record) -> None:
+        """Take the next record into the ring and to the audiences whose filters match it."""
+        self.ring.append(record)
+        self._budget.settle(self.ring)
+        self.events += 1
+        audiences = self._index.match(record.topic)
+        if audiences:
+            frame = frame_of(record, self.epoch)
+            chunked = b""
+            for audience in audiences:
+                if audience.view.chunked:
+                    chunked = chunked or chunk(frame)
+                    audience.pending.append(chunked)
+                else:
+                    audience.pending.append(frame)
+                audience.seqs.append(record.seq)
+                self._touched[audience] = None
+            self.reactor.mark(self)
+        if self._waiters or self._early:
+            self.reactor.mark(self)
+
+    def restart(self, state: StreamState, base: int, base_time_ms: int | None, reason: Reason | None) -> None:
+        """Go on after `base` of the log that `state` describes; a `reason` is told to every reader as a gap."""
+        self._finish()
+        requested = self.position(self.ring.last) if self.epoch else None
+        self._budget.forget(self.ring)
+        self.epoch = state.epoch
+        self.ring = Ring(self.ring.limits, base, base_time_ms)
+        self.incarnation += 1
+        self.attached.set()
+        if reason is None:
+            return
+        self.resets += 1
+        place = self.position(base)
+
+        def told(audience: Audience) -> bytes:
+            certain = reason is Reason.expired and audience.view.filters.everything
+            gap = Gap(reason, None if requested is None else str(requested), place, certain)
+            return audience.frame(control.gap(place, gap))
+
+        behind = set(self._behind)
+        for audience in self._audiences.values():
+            if audience.members:
+                self._rounds.append(Round(audience, [told(audience)], [base], PARKED - 1, base))
+        self._finish()
+        for audience in self._audiences.values():
+            audience.told = base
+            for connection in audience.members:
+                connection.floor = base
+        for connection in self._behind:
+            connection.cursor = base
+            connection.fence = None
+            if connection in behind or not connection.unsent:
+                connection.unsent += told(connection.audience)
+        for connection in [one for one in self._behind if one not in self._chases]:
+            self.pump(connection)
+
+    # -- to the sockets ----------------------------------------------------------------------------------------------
+
+    def step(self, until: float) -> bool:
+        """One slice of work, until `until` (monotonic seconds); True when there is nothing left to do."""
+        while True:
+            if not self._rounds:
+                if not self._touched:
+                    self._wake()
+                    return not self._rounds and not self._touched
+                for audience in self._touched:
+                    self._seal(audience)
+                self._touched.clear()
+            round_ = self._rounds[0]
+            if round_.advance(_TURN, self._lag, self.reactor.drop):
+                self._rounds.popleft()
+            if time.monotonic() >= until and (self._rounds or self._touched):
+                return False
+
+    def beat(self, now: float) -> None:
+        """Say something to everyone who has heard nothing for a heartbeat (`now` in monotonic seconds).
+
+        An audience whose topics were quiet while the log moved on gets a checkpoint, so that its members' ids do not
+        grow old; any other one a heartbeat.
+        """
+        last = self.ring.last
+        for audience in self._audiences.values():
+            if not audience.members or now - audience.beaten_at < self.heartbeat:
+                continue
+            self._seal(audience)
+            self._touched.pop(audience, None)
+            if last > audience.told:
+                block = control.checkpoint(self.position(last))
+                audience.told = last
+            else:
+                block = self._heartbeat(audience)
+            audience.beaten_at = now
+            self._rounds.append(Round(audience, [audience.frame(block)], [last], last, last))
+        for connection, since in list(self._behind.items()):
+            if now - since >= self.heartbeat and not connection.unsent:
+                self._behind[connection] = now
+                self._write(connection, connection.audience.frame(self._heartbeat(connection.audience)))
+        if self._rounds:
+            self.reactor.mark(self)
+
+    def _heartbeat(self, audience: Audience) -> bytes:
+        return control.heartbeat(int(time.time() * 1000)) if audience.view.heartbeat_event else comment()
+
+    def _seal(self, audience: Audience) -> None:
+        if not audience.pending:
+            return
+        frames, seqs = audience.pending, audience.seqs
+        audience.pending, audience.seqs = [], []
+        audience.beaten_at = time.monotonic()
+        audience.told = self.ring.last
+        if audience.members:
+            self._rounds.append(Round(audience, frames, seqs, seqs[0] - 1, self.ring.last))
+
+    def _finish(self) -> None:
+        for audience in self._touched:
+            self._seal(audience)
+        self._touched.clear()
+        while self._rounds:
+            self._rounds.popleft().advance(1 << 30, self._lag, self.reactor.drop)
+
+    def _lag(self, connection: Connection, round_: Round, sent: int) -> None:
+        before = connection.floor if round_.before >= PARKED - 1 else max(round_.before, connection.floor)
+        connection.cursor, connection.unsent = cut(round_.frames, round_.seqs, sent, before, round_.after)
+        self._park(connection)
+        self.reactor.await_room(connection, progress=True)
+
+    def _wake(self) -> None:
+        if self._early:
+            for connection in [one for one in self._early if one.cursor <= self.ring.last]:
+                del self._early[connection]
+                self.pump(connection)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
+
+    # -- readers -----------------------------------------------------------------------------------------------------
+
+    def audience(self, view: View) -> Audience:
+        """The audience of `view`, made when it is the first of its kind."""
+        audience = self._audiences.get(view)
+        if audience is None:
+            audience = Audience(self, view, time.monotonic())
+            audience.told = self.ring.last
+            self._audiences[view] = audience
+            self._index.add(view.filters, audience)
+        return audience
+
+    def admit(self, connection: Connection, head: bytes) -> None:
+        """A new reader, at `connection.cursor`, whose first bytes are `head`. It is sent all that it has not had."""
+        connection.unsent = head
+        connection.audience.readers += 1
+        self._park(connection)
+        self.reactor.adopt(connection)
+        self.pump(connection)
+
+    def pump(self, connection: Connection) -> None:
+        """Bring a reader nearer to the head as far as its socket takes it, and into its audience when it is there."""
+        self._early.pop(connection, None)
+        if connection.state is not State.BEHIND or not self._flush(connection):
+            return
+        while connection.state is State.BEHIND:
+            ring = self.ring
+            if connection.snapshot is not None:
+                self._start_chase(connection)
+                return
+            match step(connection.cursor, ring.base, ring.last, connection.fence):
+                case Step.LIVE:
+                    self._join(connection)
+                    return
+                case Step.WAIT:
+                    self._early[connection] = None
+                    return
+                case Step.RING:
+                    if not self._refill(connection):
+                        return
+                case _:
+                    self._start_chase(connection)
+                    return
+
+    def deliver(self, connection: Connection, records: list[Record]) -> bool:
+        """Send records that were read for a reader (ascending; those it has, or does not want, are passed over).
+
+        True when all of them went out; then its cursor is at the last one. False when it has to wait for room, or is
+        gone.
+        """
+        frames: list[bytes] = []
+        seqs: list[int] = []
+        audience, size = connection.audience, 0
+        filters = audience.view.filters
+        for record in records:
+            if record.seq <= connection.cursor or not filters.matches(record.topic):
+                continue
+            frame = audience.frame(frame_of(record, self.epoch))
+            frames.append(frame)
+            seqs.append(record.seq)
+            size += len(frame)
+            if size >= _REFILL_BYTES:
+                if not self._write_frames(connection, frames, seqs, record.seq):
+                    return False
+                frames, seqs, size = [], [], 0
+        last = max(records[-1].seq, connection.cursor) if records else connection.cursor
+        return self._write_frames(connection, frames, seqs, last)
+
+    def arrive(self, connection: Connection) -> None:
+        """A chase has brought the reader to where the ring covers it, and ends."""
+        self.ended(connection)
+        self.pump(connection)
+
+    def ended(self, connection: Connection) -> None:
+        """The chase that calls this ends; the next `pump` may start another."""
+        if self._chases.get(connection) is asyncio.current_task():
+            del self._chases[connection]
+
+    def tell(self, connection: Connection, block: bytes) -> bool:
+        """Send a control frame to a reader that is behind; False when it has to wait for room, or is gone."""
+        return self._write(connection, connection.audience.frame(block))
+
+    def forget(self, connection: Connection) -> None:
+        """The connection is closed: nothing of it stays here."""
+        audience = connection.audience
+        audience.leave(connection)
+        self._behind.pop(connection, None)
+        self._early.pop(connection, None)
+        chase = self._chases.pop(connection, None)
+        if chase is not None and chase is not asyncio.current_task():
+            chase.cancel()
+        elif chase is None and connection.snapshot is not None:
+            snapshot, connection.snapshot = connection.snapshot, None
+            asyncio.get_running_loop().create_task(snapshot.aclose(), name="close-snapshot")
+        audience.readers -= 1
+        if not audience.readers:
+            del self._audiences[audience.view]
+            self._index.remove(audience.view.filters, audience)
+            self._touched.pop(audience, None)
+
+    def position(self, seq: int) -> Position:
+        """The position `seq` of this log, with its mark where the ring knows it."""
+        time_ms = self.ring.last_time_ms if seq == self.ring.last else self.ring.time_of(seq)
+        return Position(self.epoch, seq, None if time_ms is None or not seq else mark_of(time_ms))
+
+    async def changed(self, timeout: float) -> None:
+        """Return when something was appended, or after `timeout` seconds."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            await asyncio.wait_for(waiter, timeout)
+        except asyncio.TimeoutError:
+            return
+        finally:
+            self._waiters.discard(waiter)
+
+    def _park(self, connection: Connection) -> None:
+        connection.state = State.BEHIND
+        connection.floor = PARKED
+        connection.audience.leave(connection)
+        self._behind[connection] = time.monotonic()
+
+    def _join(self, connection: Connection) -> None:
+        audience = connection.audience
+        # What is pending was read from the ring by this reader: it belongs to those who were here before.
+        self._seal(audience)
+        self._touched.pop(audience, None)
+        if self._rounds:
+            self.reactor.mark(self)
+        del self._behind[connection]
+        connection.state = State.LIVE
+        connection.floor = connection.cursor
+        connection.fence = None
+        audience.enter(connection)
+
+    def _start_chase(self, connection: Connection) -> None:
+        if connection in self._chases:
+            return
+        self._chases[connection] = asyncio.get_running_loop().create_task(
+            self._chase(self, connection), name=f"chase-{self.tenant}-{connection.number}"
+        )
+
+    def _refill(self, connection: Connection) -> bool:
+        frames: list[bytes] = []
+        seqs: list[int] = []
+        audience, size = connection.audience, 0
+        filters = audience.view.filters
+        after = self.ring.last
+        for record in self.ring.after(connection.cursor):
+            if filters.matches(record.topic):
+                frame = audience.frame(frame_of(record, self.epoch))
+                frames.append(frame)
+                seqs.append(record.seq)
+                size += len(frame)
+                if size >= _REFILL_BYTES:
+                    after = record.seq
+                    break
+        return self._write_frames(connection, frames, seqs, after)
+
+    def _write_frames(self, connection: Connection, frames: list[bytes], seqs: list[int], after: int) -> bool:
+        if connection.unsent and not self._flush(connection):
+            return False
+        if not frames:
+            connection.cursor = after
+            return True
+        payload = b"".join(frames)
+        sent = self.reactor.send(connection, payload)
+        if sent < 0:
+            return False
+        connection.cursor, connection.unsent = cut(frames, seqs, sent, connection.cursor, after)
+        if sent == len(payload):
+            return True
+        self.reactor.await_room(connection, progress=True)
+        return False
+
+    def _write(self, connection: Connection, payload: bytes) -> bool:
+        connection.unsent += payload
+        return self._flush(connection)
+
+    def _flush(self, connection: Connection) -> bool:
+        if connection.unsent:
+            sent = self.reactor.send(connection, connection.unsent)
+            if sent < 0:
+                return False
+            if sent < len(connection.unsent):
+                self.reactor.await_room(connection, progress=sent > 0)
+                connection.unsent = connection.unsent[sent:]
+                return False
+            connection.unsent = b""
+        self.reactor.rest(connection)
+        return True
