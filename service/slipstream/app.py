@@ -1,0 +1,207 @@
+"""The composition root: the only module that names every concrete part and puts them together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import resource
+import secrets
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+from slipstream.edge.server import Server
+from slipstream.edge.services import Services
+from slipstream.fanout.connection import Connection, Ending
+from slipstream.fanout.hub import Hub, Options
+from slipstream.jetstream.api import Api
+from slipstream.jetstream.bucket import Bucket, TenantFollower
+from slipstream.jetstream.direct import Direct
+from slipstream.jetstream.follow import Follower
+from slipstream.jetstream.link import Access, Link
+from slipstream.jetstream.publish import Publisher
+from slipstream.jetstream.source import JetStreamSource
+from slipstream.log.ring import Limits
+from slipstream.log.source import Sink
+from slipstream.protocol import control
+from slipstream.protocol.errors import Code
+from slipstream.resilience.supervise import Supervisor
+from slipstream.settings import Settings
+from slipstream.tenants.registry import Registry
+
+_logger = logging.getLogger(__name__)
+
+_RESERVED_DESCRIPTORS = 256
+
+
+def run_edge(settings: Settings) -> None:
+    """Run an edge until SIGTERM or SIGINT. Raises OSError for a port that is taken, SlipstreamError for an old NATS."""
+    if settings.loop == "uvloop":
+        import uvloop
+
+        uvloop.run(serve(settings))
+    else:
+        asyncio.run(serve(settings))
+
+
+async def serve(settings: Settings) -> None:
+    """Run an edge on the current loop until SIGTERM or SIGINT, then drain it."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with edge(settings) as running:
+        server = running.server
+        if settings.auth == "none":
+            _logger.warning("SLIPSTREAM_AUTH=none: EVERYBODY who reaches port %d may read and publish", server.port)
+        _logger.info("listening on %s:%d, admin on %d", settings.host, server.port, server.admin_port)
+        stopped = asyncio.create_task(stop.wait(), name="signal")
+        await asyncio.wait({stopped, running.opening}, return_when=asyncio.FIRST_COMPLETED)
+        if running.opening.done():
+            # Nothing works without NATS; what was raised says how to mend it.
+            running.opening.result()
+        await stopped
+        await drain(running.services, server)
+
+
+class Running(NamedTuple):
+    """A started edge. `opening` ends when NATS has answered, or with the error that it never will."""
+
+    services: Services
+    server: Server
+    opening: asyncio.Task[None]
+
+
+@asynccontextmanager
+async def edge(settings: Settings) -> AsyncIterator[Running]:
+    """Everything an edge is, started in order and stopped in the opposite one."""
+    process = secrets.token_hex(4)
+    supervisor = Supervisor()
+    registry = Registry()
+    feed_link = Link(access(settings), f"slipstream-feed-{process}")
+    link = Link(access(settings), f"slipstream-api-{process}")
+    api, feed_api = Api(link), Api(feed_link)
+    direct = Direct(link)
+
+    def event_bytes(tenant: str) -> int:
+        known = registry.get(tenant)
+        return (known.spec.event_bytes if known else None) or settings.event_bytes
+
+    def source_of(tenant: str) -> JetStreamSource:
+        return JetStreamSource(api, direct, tenant, event_bytes(tenant))
+
+    def follow(tenant: str, sink: Sink) -> Callable[[], Coroutine[Any, Any, None]]:
+        return Follower(api, feed_api, source_of(tenant), tenant, process, event_bytes(tenant), sink).run
+
+    hub = Hub(asyncio.get_running_loop(), supervisor, options(settings), source_of, follow, log_closed)
+    services = Services(
+        settings=settings,
+        process=process,
+        hub=hub,
+        registry=registry,
+        store=Publisher(api),
+        max_connections=settings.max_connections or descriptor_room(),
+        faults=supervisor.failing,
+        links=lambda: {"feed": feed_link.up, "api": link.up},
+    )
+
+    def end_removed(names: frozenset[str]) -> None:
+        for name in names:
+            if registry.get(name) is None:
+                final = control.error(Code.NOT_FOUND, f"the tenant {name} was removed", False, None)
+                hub.close(name, Ending.GONE, final)
+
+    registry.subscribe(end_removed)
+    server = Server(services)
+    # Listening comes first: until NATS has answered, /readyz says no and readers are told to come back.
+    await server.start()
+    opening = asyncio.create_task(_open(link, feed_link, api, supervisor, registry, process), name="open-nats")
+    supervisor.start("reactor", hub.reactor.run)
+    supervisor.start("hub", hub.run)
+    try:
+        yield Running(services, server, opening)
+    finally:
+        opening.cancel()
+        await server.stop()
+        hub.reactor.shut()
+        await supervisor.stop(3.0)
+        await link.close()
+        await feed_link.close()
+
+
+async def drain(services: Services, server: Server) -> None:
+    """Turn readiness off and send every stream away at its own moment of the drain window."""
+    services.draining = True
+    streams = services.hub.reactor.connections()
+    random.shuffle(streams)
+    _logger.info("draining %d streams over %.0f s", len(streams), services.settings.drain)
+    pause = services.settings.drain / max(1, len(streams))
+    base_ms = services.settings.retry_ms
+    for connection in streams:
+        retry_ms = int(base_ms * (0.5 + random.random()))  # noqa: S311 jitter is no secret
+        services.hub.reactor.close(connection, Ending.DRAIN, control.drain(max(1_000, retry_ms)))
+        await asyncio.sleep(min(pause, 0.05))
+    await server.stop_listening()
+
+
+@asynccontextmanager
+async def connect(settings: Settings) -> AsyncIterator[Api]:
+    """One NATS connection for a command, closed at the end. Waits for NATS and says so."""
+    link = Link(access(settings), "slipstream-cli")
+    await link.open()
+    try:
+        yield Api(link)
+    finally:
+        await link.close()
+
+
+def access(settings: Settings) -> Access:
+    """How the settings say to reach NATS."""
+    return Access(
+        servers=settings.nats_servers,
+        creds=None if settings.nats_creds is None else str(settings.nats_creds),
+        user=settings.nats_user,
+        password=None if settings.nats_password is None else settings.nats_password.get_secret_value(),
+        tls_ca=None if settings.nats_tls_ca is None else str(settings.nats_tls_ca),
+        tls_cert=None if settings.nats_tls_cert is None else str(settings.nats_tls_cert),
+        tls_key=None if settings.nats_tls_key is None else str(settings.nats_tls_key),
+    )
+
+
+def options(settings: Settings) -> Options:
+    """The hub's part of the settings."""
+    return Options(
+        ring=Limits(settings.ring_events, settings.ring_bytes, int(settings.ring_seconds * 1000)),
+        rings_bytes=settings.rings_bytes,
+        heartbeat=settings.heartbeat,
+        linger=settings.linger,
+        write_deadline=settings.write_deadline,
+        replay_inflight=settings.replay_inflight,
+    )
+
+
+def descriptor_room() -> int:
+    """How many streams the descriptor limit allows, after raising the soft limit to the hard one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # During a hand-over a stream has two descriptors for a moment.
+    return max(16, hard - _RESERVED_DESCRIPTORS)
+
+
+def log_closed(tenant: str, connection: Connection, ending: Ending) -> None:
+    """One line for each stream that ended."""
+    _logger.debug("stream %d of tenant %s ended: %s", connection.number, tenant, ending.value)
+
+
+async def _open(
+    link: Link, feed_link: Link, api: Api, supervisor: Supervisor, registry: Registry, process: str
+) -> None:
+    await link.open()
+    await feed_link.open()
+    await Bucket(api).ensure()
+    supervisor.start("nats-api", link.run)
+    supervisor.start("nats-feed", feed_link.run)
+    supervisor.start("tenants", TenantFollower(api, Api(feed_link), process, registry).run)

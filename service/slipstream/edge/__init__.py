@@ -1,0 +1,1 @@
+"""HTTP. aiohttp stops here: what goes further in is values, what comes back is values or a descriptor handed over."""

@@ -1,0 +1,26 @@
+"""Whose data a request may touch. Without authentication: the tenant it names. With tokens: nobody's yet."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from slipstream.edge.query import parse_tenant
+from slipstream.edge.services import SERVICES
+from slipstream.protocol.errors import Code, SlipstreamError, quoted
+from slipstream.tenants.model import Tenant
+
+
+def authorize(request: web.Request) -> Tenant:
+    """The tenant that this request is for. Raises UNAUTHORIZED, NOT_FOUND or BAD_REQUEST."""
+    services = request.app[SERVICES]
+    if services.settings.auth != "none":
+        raise SlipstreamError(Code.UNAUTHORIZED, "a valid token is needed, and no issuer of tokens is configured here")
+    name = parse_tenant(request.query, request.headers)
+    if name is None:
+        raise SlipstreamError(Code.BAD_REQUEST, "say which tenant: ?tenant=NAME or the header X-Tenant-ID")
+    tenant = services.registry.get(name)
+    if tenant is not None:
+        return tenant
+    if not services.registry.loaded:
+        raise SlipstreamError(Code.UPSTREAM_UNAVAILABLE, "the tenants are not loaded yet", retry_after=1.0)
+    raise SlipstreamError(Code.NOT_FOUND, f"there is no tenant {quoted(name)}: make it with `slipstream tenant apply`")

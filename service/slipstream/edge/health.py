@@ -1,0 +1,62 @@
+"""The admin port: may we live, are we ready, how are we. Never on the clients' port."""
+
+from __future__ import annotations
+
+import orjson
+from aiohttp import web
+
+from slipstream import __version__
+from slipstream.edge.services import SERVICES
+
+
+async def live(request: web.Request) -> web.Response:
+    """503 with the reasons when a restart would help: a task that fails again and again."""
+    faults = request.app[SERVICES].faults()
+    return _answer(503 if faults else 200, {"live": not faults, "faults": faults})
+
+
+async def ready(request: web.Request) -> web.Response:
+    """200 from the moment NATS answered and the tenants were loaded until the drain begins."""
+    services = request.app[SERVICES]
+    return _answer(
+        200 if services.ready else 503,
+        {"ready": services.ready, "tenants_loaded": services.registry.loaded, "draining": services.draining},
+    )
+
+
+async def status(request: web.Request) -> web.Response:
+    """What this process holds and how its upstream is."""
+    services = request.app[SERVICES]
+    reactor = services.hub.reactor
+    return _answer(
+        200,
+        {
+            "process": services.process,
+            "version": __version__,
+            "ready": services.ready,
+            "connections": len(reactor),
+            "max_connections": services.max_connections,
+            "endings": {ending.value: count for ending, count in reactor.endings.items() if count},
+            "refusals": services.refusals,
+            "nats": services.links(),
+            "tenants": {
+                tail.tenant: {
+                    "readers": len(tail),
+                    "epoch": tail.epoch,
+                    "last_seq": tail.ring.last,
+                    "ring_events": len(tail.ring),
+                    "ring_bytes": tail.ring.size,
+                    "resets": tail.resets,
+                }
+                for tail in services.hub.tails
+            },
+        },
+    )
+
+
+def _answer(status: int, document: dict[str, object]) -> web.Response:
+    return web.Response(
+        status=status,
+        body=orjson.dumps(document),
+        headers={"Content-Type": "application/json", "Cache-Control": "no-store"},
+    )

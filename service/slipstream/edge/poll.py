@@ -1,0 +1,55 @@
+"""GET /v1/poll: the same events by question and answer, for clients that cannot hold a stream."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+import orjson
+from aiohttp import web
+
+from slipstream.edge.authorize import authorize
+from slipstream.edge.problems import common_headers
+from slipstream.edge.query import parse_poll, parse_query
+from slipstream.edge.services import SERVICES
+from slipstream.edge.subscribe import admit
+from slipstream.fanout.page import page
+from slipstream.fanout.start import start
+from slipstream.protocol.position import format_id
+
+
+async def poll(request: web.Request) -> web.StreamResponse:
+    """One page of events."""
+    services = request.app[SERVICES]
+    tenant = authorize(request)
+    query = parse_query(request.query, request.headers)
+    bounds = parse_poll(request.query)
+    filters = query.filters(services.topics_per_stream(tenant))
+    admit(services)
+    async with services.hub.hold(tenant.name) as following:
+        tail = following.tail
+        begun = await start(
+            query.wish, tail, following.source, filters, services.replay_events(tenant), int(time.time() * 1000)
+        )
+        found = await page(begun, tail, following.replay, filters, bounds.limit, bounds.wait)
+        document = {
+            "events": [
+                {
+                    "id": format_id(tail.epoch, record.seq, record.time_ms),
+                    "topic": record.topic,
+                    "event": record.event or "message",
+                    "time": _rfc3339(record.time_ms),
+                    "data": record.data.decode(),
+                }
+                for record in found.records
+            ],
+            "cursor": str(found.place),
+            "more": found.more,
+            "gap": None if found.gap is None else found.gap.document(),
+        }
+    headers = {"Content-Type": "application/json", "Cache-Control": "no-store", **common_headers(request)}
+    return web.Response(body=orjson.dumps(document), headers=headers)
+
+
+def _rfc3339(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

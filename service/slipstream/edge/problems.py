@@ -1,0 +1,142 @@
+"""Every refusal as an answer: one table from errors to statuses, documents and, for an EventSource, streams.
+
+A browser's EventSource gives up for good on any status but 200 (measured in both). So a refusal that will pass is told
+as a short stream: `retry:`, the `error` event, a clean end. What must stop keeps its status.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+import orjson
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from slipstream.edge.services import SERVICES
+from slipstream.edge.trace import trace_of
+from slipstream.protocol import control
+from slipstream.protocol.errors import CATALOGUE, Code, SlipstreamError
+from slipstream.protocol.frame import retry
+
+_logger = logging.getLogger(__name__)
+
+_PASSING: Final = frozenset({429, 503})
+_RETRY_MIN_MS: Final = 1_000
+_STREAM_TYPE: Final = "text/event-stream"
+
+# What aiohttp itself refuses, by its status.
+_CODES: Final[Mapping[int, Code]] = {
+    404: Code.NOT_FOUND,
+    405: Code.BAD_REQUEST,
+    408: Code.TIMEOUT,
+    503: Code.OVERLOADED,
+}
+
+
+def stream_headers(request: web.Request) -> dict[str, str]:
+    """The headers of every event stream, refused or open."""
+    return {
+        "Content-Type": "text/event-stream; charset=utf-8",
+        "Cache-Control": "no-store, no-transform",
+        "X-Accel-Buffering": "no",
+        **common_headers(request),
+    }
+
+
+def common_headers(request: web.Request) -> dict[str, str]:
+    """The headers of every answer on the client's port."""
+    headers = {
+        "Vary": "Accept-Encoding, Origin",
+        "traceparent": trace_of(request).header,
+        "X-Content-Type-Options": "nosniff",
+    }
+    if request.app[SERVICES].settings.auth == "none" and "Origin" in request.headers:
+        # Nobody has to prove anything here, so there is nothing that another origin could steal.
+        headers["Access-Control-Allow-Origin"] = "*"
+    return headers
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every exception of a handler into an answer of the contract."""
+    try:
+        return await handler(request)
+    except SlipstreamError as error:
+        return refuse(request, error)
+    except web.HTTPException as error:
+        if error.status < HTTPStatus.BAD_REQUEST:
+            raise
+        code = _CODES.get(error.status, Code.BAD_REQUEST if error.status < 500 else Code.INTERNAL)
+        answer = refuse(request, SlipstreamError(code, _message(request, error), status=error.status))
+        if "Allow" in error.headers:
+            answer.headers["Allow"] = error.headers["Allow"]
+        return answer
+    except ConnectionError:
+        raise
+    except Exception:
+        trace = trace_of(request)
+        _logger.exception("request %s %s failed (trace %s)", request.method, request.path, trace.trace_id)
+        return refuse(
+            request, SlipstreamError(Code.INTERNAL, "something failed here; the trace id names it in our log")
+        )
+
+
+def refuse(request: web.Request, error: SlipstreamError) -> web.Response:
+    """The answer to a request that `error` ends before a stream is open."""
+    services = request.app[SERVICES]
+    services.refusals[error.code.value] = services.refusals.get(error.code.value, 0) + 1
+    if error.status in _PASSING and _wants_stream(request):
+        return _as_stream(request, error, services.settings.retry_ms)
+    return _as_problem(request, error)
+
+
+def _as_stream(request: web.Request, error: SlipstreamError, base_ms: int) -> web.Response:
+    wait = max(_RETRY_MIN_MS, int((error.retry_after or 0) * 1000), base_ms)
+    retry_ms = jittered(wait)
+    block = retry(retry_ms) + control.error(error.code, error.message, retry_ms, trace_of(request).trace_id)
+    answer = web.Response(status=200, body=block, headers=stream_headers(request))
+    answer.force_close()
+    return answer
+
+
+def _as_problem(request: web.Request, error: SlipstreamError) -> web.Response:
+    entry = CATALOGUE[error.code]
+    document = {
+        "type": f"urn:slipstream:error:{error.code.value}",
+        "title": entry.title,
+        "status": error.status,
+        "code": error.code.value,
+        "detail": error.message,
+        "fix": entry.fix,
+        "trace_id": trace_of(request).trace_id,
+    }
+    headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store", **common_headers(request)}
+    if error.status in _PASSING:
+        headers["Retry-After"] = str(max(1, round(error.retry_after or 2)))
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="slipstream"'
+    return web.Response(status=error.status, body=orjson.dumps(document), headers=headers)
+
+
+def jittered(base_ms: int) -> int:
+    """`base_ms` and up to half of it more: clients that were cut off together do not come back together."""
+    return int(base_ms * (1 + random.random() / 2))  # noqa: S311 jitter is no secret
+
+
+def _wants_stream(request: web.Request) -> bool:
+    wish = request.query.get("refusal")
+    if wish in ("stream", "status"):
+        return wish == "stream"
+    return request.headers.get("Accept", "").strip() == _STREAM_TYPE
+
+
+def _message(request: web.Request, error: web.HTTPException) -> str:
+    if error.status == HTTPStatus.NOT_FOUND:
+        return "there is nothing at this path: streams are at /v1/events"
+    if error.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        return f"{request.method} is not what this path is for"
+    return error.reason or "the request was refused"

@@ -1,0 +1,124 @@
+"""What a reader asks for: parameters and headers of a read, checked whole before anything is opened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from multidict import CIMultiDictProxy, MultiMapping
+
+from slipstream.fanout.start import After, At, Earliest, Last, Now, Wish
+from slipstream.protocol.errors import Code, SlipstreamError, quoted
+from slipstream.protocol.position import Position
+from slipstream.protocol.topic import Filters, check_tenant
+
+_WAIT_MAX: Final = 30.0
+_LIMIT_MAX: Final = 1_000
+_LIMIT: Final = 100
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)")
+
+_SINCE: Final[Mapping[str, Wish]] = {"now": Now(), "earliest": Earliest(), "last": Last()}
+
+
+class Query(NamedTuple):
+    """A read: where it begins, what it wants, how heartbeats look (`heartbeat_event`: as events, not comments)."""
+
+    wish: Wish
+    topics: tuple[str, ...]
+    heartbeat_event: bool
+
+    def filters(self, limit: int) -> Filters:
+        """The topics in canonical form; at most `limit`."""
+        return Filters.parse(self.topics, limit)
+
+
+class Poll(NamedTuple):
+    """What a poll adds: seconds to wait for the first event, and most events."""
+
+    wait: float
+    limit: int
+
+
+def parse_query(parameters: MultiMapping[str], headers: CIMultiDictProxy[str]) -> Query:
+    """Raises BAD_REQUEST for whatever is malformed or repeated.
+
+    Precedence: `Last-Event-ID` header, `last_event_id`, `since`, now. An empty header or parameter is absent.
+    """
+    if len(headers.getall("Last-Event-ID", ())) > 1:
+        raise SlipstreamError(Code.BAD_REQUEST, "the header Last-Event-ID is repeated: send it once")
+    heartbeat = _one(parameters, "heartbeat") or "comment"
+    if heartbeat not in ("comment", "event"):
+        raise SlipstreamError(Code.BAD_REQUEST, f"heartbeat is comment or event, not {quoted(heartbeat)}")
+    envelope = _one(parameters, "envelope") or "none"
+    if envelope != "none":
+        raise SlipstreamError(Code.BAD_REQUEST, f"envelope is none, not {quoted(envelope)}")
+    given = headers.get("Last-Event-ID") or _one(parameters, "last_event_id")
+    since = _one(parameters, "since")
+    wish = After(Position.parse(given), given) if given else _since(since)
+    topics = tuple(parameters.getall("topic", ()))
+    return Query(wish, topics, heartbeat == "event")
+
+
+def parse_poll(parameters: MultiMapping[str]) -> Poll:
+    """The parameters that only a poll has. Raises BAD_REQUEST."""
+    wait = _number(parameters, "wait", 0.0, 0.0, _WAIT_MAX)
+    limit = _number(parameters, "limit", float(_LIMIT), 1.0, float(_LIMIT_MAX))
+    if limit != int(limit):
+        raise SlipstreamError(Code.BAD_REQUEST, "limit is a whole number")
+    return Poll(wait, int(limit))
+
+
+def parse_tenant(parameters: MultiMapping[str], headers: CIMultiDictProxy[str]) -> str | None:
+    """The tenant that the caller names, by `X-Tenant-ID` or `tenant`; None when it names none.
+
+    Raises BAD_REQUEST when it is malformed, repeated, or the two differ.
+    """
+    named = headers.getall("X-Tenant-ID", ())
+    if len(named) > 1:
+        raise SlipstreamError(Code.BAD_REQUEST, "the header X-Tenant-ID is repeated: send it once")
+    header, parameter = headers.get("X-Tenant-ID"), _one(parameters, "tenant")
+    if header and parameter and header != parameter:
+        raise SlipstreamError(Code.BAD_REQUEST, "X-Tenant-ID and the parameter tenant differ: send one of them")
+    name = header or parameter
+    return check_tenant(name) if name else None
+
+
+def _since(text: str | None) -> Wish:
+    if not text:
+        return Now()
+    wish = _SINCE.get(text)
+    if wish is not None:
+        return wish
+    # A + in a query is a space to most libraries: 2026-01-01T00:00:00+02:00 arrives with one.
+    written = re.sub(r" (?=\d\d:\d\d$)", "+", text)
+    if _RFC3339.fullmatch(written):
+        try:
+            return At(int(datetime.fromisoformat(written.upper()).timestamp() * 1000))
+        except (ValueError, OverflowError):
+            pass
+    raise SlipstreamError(
+        Code.BAD_REQUEST,
+        f"since is now, earliest, last or an RFC 3339 time like 2026-11-24T12:00:00Z, not {quoted(text)}",
+    )
+
+
+def _one(parameters: MultiMapping[str], name: str) -> str | None:
+    values = parameters.getall(name, ())
+    if len(values) > 1:
+        raise SlipstreamError(Code.BAD_REQUEST, f"the parameter {name} is repeated: send it once")
+    return values[0] if values else None
+
+
+def _number(parameters: MultiMapping[str], name: str, default: float, low: float, high: float) -> float:
+    text = _one(parameters, name)
+    if not text:
+        return default
+    try:
+        value = float(text) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) else float("nan")
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise SlipstreamError(Code.BAD_REQUEST, f"{name} is a number from {low:g} to {high:g}, not {quoted(text)}")
+    return value

@@ -1,0 +1,93 @@
+"""The two listeners of an edge: the clients' and the admin's."""
+
+from __future__ import annotations
+
+from aiohttp import http_parser, web
+
+from slipstream.edge.health import live, ready, status
+from slipstream.edge.poll import poll
+from slipstream.edge.problems import answer_errors
+from slipstream.edge.publish import publish
+from slipstream.edge.services import SERVICES, Services
+from slipstream.edge.subscribe import describe, preflight, subscribe
+from slipstream.protocol.errors import Code, SlipstreamError
+
+_FIELD_BYTES = 16 * 1024
+_BACKLOG = 4096
+
+
+class Server:
+    """Starts and stops listening. Streams that were handed over are not its own: the hub ends them."""
+
+    def __init__(self, services: Services) -> None:
+        if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+            raise SlipstreamError(
+                Code.INTERNAL,
+                "aiohttp runs with its Python parser, which is open to request smuggling: unset AIOHTTP_NO_EXTENSIONS"
+                " and install a wheel with the C parser",
+            )
+        self._services = services
+        self._runners: list[web.AppRunner] = []
+        self.port = 0
+        self.admin_port = 0
+
+    async def start(self) -> None:
+        """Listen on both ports. OSError, naming the port and the setting, when one is taken."""
+        settings = self._services.settings
+        self.admin_port = await self._listen(self._admin(), settings.admin_port, "SLIPSTREAM_ADMIN_PORT")
+        self.port = await self._listen(self._public(), settings.port, "SLIPSTREAM_PORT")
+
+    async def stop_listening(self) -> None:
+        """Accept nobody any more on the clients' port; requests under way go on."""
+        for site in list(self._runners[-1].sites):
+            await site.stop()
+
+    async def stop(self) -> None:
+        """Stop both listeners and end what is under way."""
+        for runner in reversed(self._runners):
+            await runner.cleanup()
+        self._runners.clear()
+
+    async def _listen(self, app: web.Application, port: int, variable: str) -> int:
+        settings = self._services.settings
+        runner = web.AppRunner(
+            app,
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=settings.head_deadline,
+            max_line_size=_FIELD_BYTES,
+            max_field_size=_FIELD_BYTES,
+            auto_decompress=False,
+            shutdown_timeout=2.0,
+        )
+        await runner.setup()
+        self._runners.append(runner)
+        try:
+            await web.TCPSite(runner, settings.host, port, backlog=_BACKLOG, reuse_address=True).start()
+        except OSError as error:
+            raise OSError(
+                error.errno, f"cannot listen on {settings.host}:{port} ({error.strerror}): choose another {variable}"
+            ) from error
+        address = runner.addresses[0]
+        return int(address[1]) if isinstance(address, tuple) else 0
+
+    def _public(self) -> web.Application:
+        app = web.Application(
+            middlewares=[answer_errors], client_max_size=0  # bodies are bounded where they are read
+        )
+        app[SERVICES] = self._services
+        app.router.add_get("/v1/events", subscribe, allow_head=False)
+        app.router.add_head("/v1/events", describe)
+        app.router.add_post("/v1/events", publish)
+        app.router.add_options("/v1/events", preflight)
+        app.router.add_get("/v1/poll", poll, allow_head=False)
+        app.router.add_options("/v1/poll", preflight)
+        return app
+
+    def _admin(self) -> web.Application:
+        app = web.Application()
+        app[SERVICES] = self._services
+        app.router.add_get("/livez", live)
+        app.router.add_get("/readyz", ready)
+        app.router.add_get("/statusz", status)
+        return app
