@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
+import uvloop
+
 from slipstream.edge.server import Server
 from slipstream.edge.services import Services
 from slipstream.fanout.connection import Connection, Ending
@@ -39,8 +41,6 @@ _RESERVED_DESCRIPTORS = 256
 def run_edge(settings: Settings) -> None:
     """Run an edge until SIGTERM or SIGINT. Raises OSError for a port that is taken, SlipstreamError for an old NATS."""
     if settings.loop == "uvloop":
-        import uvloop
-
         uvloop.run(serve(settings))
     else:
         asyncio.run(serve(settings))
@@ -93,7 +93,7 @@ async def edge(settings: Settings) -> AsyncIterator[Running]:
         return JetStreamSource(api, direct, tenant, event_bytes(tenant))
 
     def follow(tenant: str, sink: Sink) -> Callable[[], Coroutine[Any, Any, None]]:
-        return Follower(api, feed_api, source_of(tenant), tenant, process, event_bytes(tenant), sink).run
+        return Follower(api, feed_api, source_of(tenant), process, sink).run
 
     hub = Hub(asyncio.get_running_loop(), supervisor, options(settings), source_of, follow, log_closed)
     services = Services(

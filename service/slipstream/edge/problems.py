@@ -70,7 +70,8 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except web.HTTPException as error:
         if error.status < HTTPStatus.BAD_REQUEST:
             raise
-        code = _CODES.get(error.status, Code.BAD_REQUEST if error.status < 500 else Code.INTERNAL)
+        ours = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        code = _CODES.get(error.status, Code.INTERNAL if ours else Code.BAD_REQUEST)
         answer = refuse(request, SlipstreamError(code, _message(request, error), status=error.status))
         if "Allow" in error.headers:
             answer.headers["Allow"] = error.headers["Allow"]

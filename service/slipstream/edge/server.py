@@ -73,7 +73,8 @@ class Server:
 
     def _public(self) -> web.Application:
         app = web.Application(
-            middlewares=[answer_errors], client_max_size=0  # bodies are bounded where they are read
+            middlewares=[answer_errors],
+            client_max_size=0,  # bodies are bounded where they are read
         )
         app[SERVICES] = self._services
         app.router.add_get("/v1/events", subscribe, allow_head=False)

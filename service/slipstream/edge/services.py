@@ -16,8 +16,12 @@ from slipstream.tenants.registry import Registry
 
 @dataclass
 class Services:
-    """The parts behind the HTTP surface. `process` names this process in stream ids and consumers; `faults()` lists
-    what makes it unfit to live; `links()` says of each NATS connection whether it is up."""
+    """The parts behind the HTTP surface.
+
+    `process` names this process in stream ids and consumers; `faults()` lists what makes it unfit to live; `links()`
+    says of each NATS connection whether it is up.
+
+    """
 
     settings: Settings
     process: str

@@ -68,9 +68,7 @@ def admit(services: Services) -> None:
         )
 
 
-async def _hand_over(
-    request: web.Request, services: Services, following: Following, begun: Start, view: View
-) -> None:
+async def _hand_over(request: web.Request, services: Services, following: Following, begun: Start, view: View) -> None:
     settings, hub = services.settings, services.hub
     number = hub.number()
     opening = head(stream_headers(request), chunked=view.chunked)

@@ -98,9 +98,7 @@ class Chaser:
         else:
             tail.deliver(connection, records)
 
-    async def _replay(
-        self, tail: Tail, connection: Connection, replay: Replay, pattern: str, incarnation: int
-    ) -> None:
+    async def _replay(self, tail: Tail, connection: Connection, replay: Replay, pattern: str, incarnation: int) -> None:
         page = await replay.page(pattern, connection.cursor, incarnation)
         if tail.incarnation != incarnation or page.state.epoch != tail.epoch:
             # The feed has noticed, or will within two heartbeats: it then says where to go on.

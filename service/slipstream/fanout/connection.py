@@ -52,7 +52,17 @@ class Connection:
     """
 
     __slots__ = (
-        "audience", "cursor", "deadline", "fd", "fence", "floor", "number", "received", "snapshot", "state", "unsent",
+        "audience",
+        "cursor",
+        "deadline",
+        "fd",
+        "fence",
+        "floor",
+        "number",
+        "received",
+        "snapshot",
+        "state",
+        "unsent",
     )
 
     def __init__(self, fd: int, number: int, audience: Audience, cursor: int) -> None:

@@ -97,7 +97,7 @@ class Hub:
         try:
             try:
                 await asyncio.wait_for(following.tail.attached.wait(), _ATTACH_SECONDS)
-            except asyncio.TimeoutError as error:
+            except TimeoutError as error:
                 raise SlipstreamError(
                     Code.UPSTREAM_UNAVAILABLE, f"the stream of tenant {tenant} cannot be read now", retry_after=2.0
                 ) from error

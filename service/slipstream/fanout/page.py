@@ -33,73 +33,106 @@ class Page(NamedTuple):
 
 async def page(begun: Start, tail: Tail, replay: Replay, filters: Filters, limit: int, wait: float) -> Page:
     """Up to `limit` events that match, after `begun`; waits up to `wait` seconds for the first one."""
-    until = time.monotonic() + wait
     if begun.snapshot is not None:
         return await _snapshot(begun, begun.snapshot, tail, limit)
-    cursor, gap = begun.cursor, begun.gap
-    fence: Fence | None = None
-    incarnation = tail.incarnation
-    pattern = filters.narrowest()
-    found: list[Record] = []
-    while True:
-        if tail.incarnation != incarnation:
+    reader = _Reader(begun, tail, replay, filters, limit)
+    until = time.monotonic() + wait
+    while not reader.full:
+        if await reader.advance():
+            continue
+        left = until - time.monotonic()
+        if reader.found or left <= 0:
+            break
+        await tail.changed(left)
+    return reader.page()
+
+
+class _Reader:
+    """Collects one page, chasing its cursor as a stream does (`log/splice.py`)."""
+
+    def __init__(self, begun: Start, tail: Tail, replay: Replay, filters: Filters, limit: int) -> None:
+        self._tail = tail
+        self._replay = replay
+        self._filters = filters
+        self._pattern = filters.narrowest()
+        self._limit = limit
+        self._incarnation = tail.incarnation
+        self._cursor = begun.cursor
+        self._gap = begun.gap
+        self._fence: Fence | None = None
+        self._ends_here = False
+        self.found: list[Record] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether the page is complete: the limit, or something that the next page must tell first."""
+        return self._ends_here or len(self.found) >= self._limit
+
+    async def advance(self) -> bool:
+        """One step towards the head; False when the cursor is there."""
+        ring = self._tail.ring
+        if self._tail.incarnation != self._incarnation:
             raise SlipstreamError(Code.UPSTREAM_UNAVAILABLE, "the stream was replaced meanwhile", retry_after=0.5)
-        ring = tail.ring
-        match step(cursor, ring.base, ring.last, fence):
+        match step(self._cursor, ring.base, ring.last, self._fence):
             case Step.RING:
-                cursor = _take(ring.after(cursor), ring.last, filters, limit, found)
+                self._take(ring.after(self._cursor), ring.last)
             case Step.FENCE:
-                fence = await replay.fence(pattern, cursor, ring.last, incarnation)
-            case Step.JUMP:
-                cursor, fence = (cursor if fence is None else fence.head), None
+                self._fence = await self._replay.fence(self._pattern, self._cursor, ring.last, self._incarnation)
+            case Step.JUMP if self._fence is not None:
+                self._cursor, self._fence = self._fence.head, None
             case Step.REPLAY:
-                got = await replay.page(pattern, cursor, incarnation)
-                if cursor < got.state.first_seq - 1:
-                    if found:
-                        return _page(tail, found, cursor, more=True, gap=gap)
-                    requested, cursor = tail.position(cursor), got.state.first_seq - 1
-                    gap = Gap(Reason.expired, str(requested), tail.position(cursor), filters.everything)
-                records = [record for record in got.batch.records if record.seq > cursor]
-                if records:
-                    cursor = _take(iter(records), records[-1].seq, filters, limit, found)
+                await self._read()
             case _:
-                if found or time.monotonic() >= until:
-                    return _page(tail, found, cursor, more=False, gap=gap)
-                await tail.changed(until - time.monotonic())
-        if len(found) >= limit or (found and found[-1].fault is not None):
-            return _finished(tail, found, cursor, gap)
+                return False
+        return True
+
+    async def _read(self) -> None:
+        got = await self._replay.page(self._pattern, self._cursor, self._incarnation)
+        if got.state.epoch != self._tail.epoch:
+            raise SlipstreamError(Code.UPSTREAM_UNAVAILABLE, "the stream was replaced meanwhile", retry_after=0.5)
+        first = got.state.first_seq
+        if self._cursor < first - 1:
+            if self.found:
+                self._ends_here = True
+                return
+            requested, self._cursor = self._tail.position(self._cursor), first - 1
+            place = self._tail.position(self._cursor)
+            self._gap = Gap(Reason.expired, str(requested), place, certain=self._filters.everything)
+        records = [record for record in got.batch.records if record.seq > self._cursor]
+        if records:
+            self._take(iter(records), records[-1].seq)
+
+    def _take(self, records: Iterator[Record], end: int) -> None:
+        for record in records:
+            if not self._filters.matches(record.topic):
+                continue
+            if record.fault is not None:
+                self._tell(record)
+                return
+            self.found.append(record)
+            self._cursor = record.seq
+            if len(self.found) >= self._limit:
+                return
+        self._cursor = end
+
+    def _tell(self, record: Record) -> None:
+        """An undeliverable event: a page tells one gap, and only before its events, so that its place is clear."""
+        self._ends_here = True
+        if self.found or self._gap is not None:
+            self._cursor = record.seq - 1
+            return
+        self._cursor = record.seq
+        place = Position(self._tail.epoch, record.seq, mark_of(record.time_ms))
+        self._gap = Gap(Reason.undeliverable, None, place, certain=True)
+
+    def page(self) -> Page:
+        """What was collected."""
+        return Page(
+            self.found, _place(self._tail, self.found, self._cursor), self._cursor < self._tail.ring.last, self._gap
+        )
 
 
-def _finished(tail: Tail, found: list[Record], cursor: int, gap: Gap | None) -> Page:
-    last = found[-1]
-    if last.fault is None:
-        return _page(tail, found, cursor, more=cursor < tail.ring.last, gap=gap)
-    if len(found) > 1 or gap is not None:
-        # Told at the head of the next page, so that a reader knows where in the order it belongs.
-        return _page(tail, found[:-1], last.seq - 1, more=True, gap=gap)
-    place = Position(tail.epoch, last.seq, mark_of(last.time_ms))
-    gap = Gap(Reason.undeliverable, None, place, certain=True)
-    return Page([], place, last.seq < tail.ring.last, gap)
-
-
-def _page(tail: Tail, found: list[Record], cursor: int, *, more: bool, gap: Gap | None) -> Page:
-    if found and found[-1].seq == cursor:
-        return Page(found, Position(tail.epoch, cursor, mark_of(found[-1].time_ms)), more, gap)
-    return Page(found, tail.position(cursor), more, gap)
-
-
-def _take(records: Iterator[Record], end: int, filters: Filters, limit: int, found: list[Record]) -> int:
-    for record in records:
-        if filters.matches(record.topic):
-            found.append(record)
-            if len(found) >= limit or record.fault is not None:
-                return record.seq
-    return end
-
-
-async def _snapshot(
-    begun: Start, batches: AsyncGenerator[list[Record], None], tail: Tail, limit: int
-) -> Page:
+async def _snapshot(begun: Start, batches: AsyncGenerator[list[Record], None], tail: Tail, limit: int) -> Page:
     """The newest event of each topic, as many as fit the page; what follows its cursor comes with every event."""
     found: list[Record] = []
     async with aclosing(batches):
@@ -108,6 +141,12 @@ async def _snapshot(
             if len(found) >= limit:
                 break
     found = found[:limit]
-    if not found:
-        return Page([], tail.position(tail.ring.last), more=False, gap=begun.gap)
-    return _page(tail, found, found[-1].seq, more=found[-1].seq < tail.ring.last, gap=begun.gap)
+    cursor = found[-1].seq if found else tail.ring.last
+    return Page(found, _place(tail, found, cursor), cursor < tail.ring.last, begun.gap)
+
+
+def _place(tail: Tail, found: list[Record], cursor: int) -> Position:
+    """The position at `cursor`, with the mark of the last event found when it is that one."""
+    if found and found[-1].seq == cursor:
+        return Position(tail.epoch, cursor, mark_of(found[-1].time_ms))
+    return tail.position(cursor)

@@ -73,8 +73,11 @@ class Shared(Generic[K, V]):
 
 
 class Page(NamedTuple):
-    """A piece of history, and the stream's state as it was after the piece was read: whatever `state.first_seq` says
-    is gone may have been gone before the read."""
+    """A piece of history, and the stream's state as it was after the piece was read.
+
+    Whatever `state.first_seq` says is gone may have been gone before the read.
+
+    """
 
     batch: Batch
     state: State

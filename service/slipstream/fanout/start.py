@@ -1,4 +1,4 @@
-"""Where a reader starts: what it asked for, made into a cursor, the position it is told, and the gap if there is one."""
+"""Where a reader starts: what it asked for, made into a cursor, the position it is told, and the gap if any."""
 
 from __future__ import annotations
 
@@ -87,8 +87,11 @@ def _at(tail: Tail, cursor: int, gap: Gap | None = None) -> Start:
 
 
 async def _last(tail: Tail, source: Source, filters: Filters) -> Start:
-    """The first list is read before the reader is told its position, so that a reader that leaves at once and comes
-    back with that id does not get the whole history."""
+    """The newest event of each topic.
+
+    The first list is read before the reader is told its position, so that a reader that leaves at once and comes back
+    with that id does not get the whole history.
+    """
     batches = source.snapshot(filters)
     first = await anext(batches, None)
     if not first:

@@ -17,6 +17,7 @@ from typing import Any
 from slipstream.fanout.audience import Audience, Round, View, cut
 from slipstream.fanout.connection import PARKED, Connection, State
 from slipstream.fanout.encode import frame_of
+from slipstream.fanout.outlet import flush, write, write_frames
 from slipstream.fanout.reactor import Reactor
 from slipstream.log.budget import Budget
 from slipstream.log.index import Index
@@ -167,7 +168,7 @@ class Tail:
         for connection, since in list(self._behind.items()):
             if now - since >= self.heartbeat and not connection.unsent:
                 self._behind[connection] = now
-                self._write(connection, connection.audience.frame(self._heartbeat(connection.audience)))
+                write(self.reactor, connection, connection.audience.frame(self._heartbeat(connection.audience)))
         if self._rounds:
             self.reactor.mark(self)
 
@@ -230,7 +231,7 @@ class Tail:
     def pump(self, connection: Connection) -> None:
         """Bring a reader nearer to the head as far as its socket takes it, and into its audience when it is there."""
         self._early.pop(connection, None)
-        if connection.state is not State.BEHIND or not self._flush(connection):
+        if connection.state is not State.BEHIND or not flush(self.reactor, connection):
             return
         while connection.state is State.BEHIND:
             ring = self.ring
@@ -269,11 +270,11 @@ class Tail:
             seqs.append(record.seq)
             size += len(frame)
             if size >= _REFILL_BYTES:
-                if not self._write_frames(connection, frames, seqs, record.seq):
+                if not write_frames(self.reactor, connection, frames, seqs, record.seq):
                     return False
                 frames, seqs, size = [], [], 0
         last = max(records[-1].seq, connection.cursor) if records else connection.cursor
-        return self._write_frames(connection, frames, seqs, last)
+        return write_frames(self.reactor, connection, frames, seqs, last)
 
     def arrive(self, connection: Connection) -> None:
         """A chase has brought the reader to where the ring covers it, and ends."""
@@ -287,7 +288,7 @@ class Tail:
 
     def tell(self, connection: Connection, block: bytes) -> bool:
         """Send a control frame to a reader that is behind; False when it has to wait for room, or is gone."""
-        return self._write(connection, connection.audience.frame(block))
+        return write(self.reactor, connection, connection.audience.frame(block))
 
     def forget(self, connection: Connection) -> None:
         """The connection is closed: nothing of it stays here."""
@@ -312,13 +313,13 @@ class Tail:
         time_ms = self.ring.last_time_ms if seq == self.ring.last else self.ring.time_of(seq)
         return Position(self.epoch, seq, None if time_ms is None or not seq else mark_of(time_ms))
 
-    async def changed(self, timeout: float) -> None:
-        """Return when something was appended, or after `timeout` seconds."""
+    async def changed(self, patience: float) -> None:
+        """Return when something was appended, or after `patience` seconds."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
         try:
-            await asyncio.wait_for(waiter, timeout)
-        except asyncio.TimeoutError:
+            await asyncio.wait_for(waiter, patience)
+        except TimeoutError:
             return
         finally:
             self._waiters.discard(waiter)
@@ -364,37 +365,4 @@ class Tail:
                 if size >= _REFILL_BYTES:
                     after = record.seq
                     break
-        return self._write_frames(connection, frames, seqs, after)
-
-    def _write_frames(self, connection: Connection, frames: list[bytes], seqs: list[int], after: int) -> bool:
-        if connection.unsent and not self._flush(connection):
-            return False
-        if not frames:
-            connection.cursor = after
-            return True
-        payload = b"".join(frames)
-        sent = self.reactor.send(connection, payload)
-        if sent < 0:
-            return False
-        connection.cursor, connection.unsent = cut(frames, seqs, sent, connection.cursor, after)
-        if sent == len(payload):
-            return True
-        self.reactor.await_room(connection, progress=True)
-        return False
-
-    def _write(self, connection: Connection, payload: bytes) -> bool:
-        connection.unsent += payload
-        return self._flush(connection)
-
-    def _flush(self, connection: Connection) -> bool:
-        if connection.unsent:
-            sent = self.reactor.send(connection, connection.unsent)
-            if sent < 0:
-                return False
-            if sent < len(connection.unsent):
-                self.reactor.await_room(connection, progress=sent > 0)
-                connection.unsent = connection.unsent[sent:]
-                return False
-            connection.unsent = b""
-        self.reactor.rest(connection)
-        return True
+        return write_frames(self.reactor, connection, frames, seqs, after)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import orjson
@@ -57,6 +56,6 @@ class Api:
         except nats_errors.NoRespondersError as error:
             # JetStream is off, electing, or the subject belongs to no stream.
             raise ApiError(503, 0, "nobody answers this subject") from error
-        except (OSError, nats_errors.Error, asyncio.TimeoutError) as error:
+        except (TimeoutError, OSError, nats_errors.Error) as error:
             raise away(error) from error
         return bytes(message.data)

@@ -5,7 +5,6 @@ Watched with our own feed, because the library's watcher is built on its ordered
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -161,9 +160,7 @@ def _translated() -> Iterator[None]:
         raise SlipstreamError(
             Code.NOT_FOUND, "there are no tenants yet: make one with `slipstream tenant apply -f FILE`"
         ) from error
-    except (
-        js_errors.KeyNotFoundError, js_errors.KeyWrongLastSequenceError, js_errors.NoKeysError
-    ):
+    except (js_errors.KeyNotFoundError, js_errors.KeyWrongLastSequenceError, js_errors.NoKeysError):
         raise
-    except (OSError, nats_errors.Error, asyncio.TimeoutError) as error:
+    except (TimeoutError, OSError, nats_errors.Error) as error:
         raise away(error) from error

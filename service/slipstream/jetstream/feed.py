@@ -81,7 +81,7 @@ class Feed:
     async def _pause(self) -> None:
         try:
             await asyncio.wait_for(self._wake.wait(), _TICK)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             return
         self._wake.clear()
 
@@ -116,7 +116,7 @@ class Feed:
         self._tap = await client.tap(
             inbox, lambda subject, reply, data, raw: self._take(generation, subject, reply, data, raw)
         )
-        self._consumer = f"{self._name}-{generation}-{random.getrandbits(32):08x}"  # noqa: S311 a name, no secret
+        self._consumer = f"{self._name}-{generation}-{random.getrandbits(32):08x}"
         config = {
             "name": self._consumer,
             "deliver_subject": inbox,

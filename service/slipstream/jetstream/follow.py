@@ -8,7 +8,7 @@ from slipstream.jetstream.api import Api
 from slipstream.jetstream.client import parse_headers
 from slipstream.jetstream.feed import Feed
 from slipstream.jetstream.source import JetStreamSource
-from slipstream.jetstream.subjects import Delivered, stream_of
+from slipstream.jetstream.subjects import Delivered
 from slipstream.log.onward import examine, onward
 from slipstream.log.resume import Broken
 from slipstream.log.source import Sink, State
@@ -21,16 +21,13 @@ from slipstream.protocol.topic import topic_of
 class Follower:
     """Feeds one tenant's sink, from the head of the stream on, through every fault of the way there."""
 
-    def __init__(
-        self, api: Api, feed_api: Api, source: JetStreamSource, tenant: str, process: str, event_bytes: int, sink: Sink
-    ) -> None:
+    def __init__(self, api: Api, feed_api: Api, source: JetStreamSource, process: str, sink: Sink) -> None:
         self._source = source
         self._sink = sink
-        self._event_bytes = event_bytes
         self._state: State | None = None
         self._last = 0
         self._last_time_ms: int | None = None
-        self.feed = Feed(api, feed_api, stream_of(tenant), process, self._take, self._locate)
+        self.feed = Feed(api, feed_api, source.stream, process, self._take, self._locate)
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -62,4 +59,4 @@ class Follower:
             self._begin(self._state, seq - 1, None, Reason.expired)
         headers = parse_headers(raw) if raw else None
         self._last, self._last_time_ms = seq, time_ms
-        self._sink.append(make_record(seq, time_ms, topic_of(subject), headers, data, self._event_bytes))
+        self._sink.append(make_record(seq, time_ms, topic_of(subject), headers, data, self._source.event_bytes))

@@ -81,12 +81,14 @@ class Link:
         while True:
             try:
                 self.client = await self._connect()
-            except (OSError, nats_errors.Error, asyncio.TimeoutError) as error:
+            except (TimeoutError, OSError, nats_errors.Error) as error:
                 if not warned:
                     warned = True
                     _logger.warning(
                         "NATS does not answer at %s (%s); waiting for it. Is it running, and is SLIPSTREAM_NATS_URL"
-                        " right?", ", ".join(self._access.servers), _reason(error),
+                        " right?",
+                        ", ".join(self._access.servers),
+                        _reason(error),
                     )
                 await asyncio.sleep(0.5)
             else:
@@ -130,7 +132,7 @@ class Link:
         _logger.warning("replacing the NATS connection %s: %s", self.name, reason)
         try:
             fresh = await self._connect()
-        except (OSError, nats_errors.Error, asyncio.TimeoutError) as error:
+        except (TimeoutError, OSError, nats_errors.Error) as error:
             _logger.warning("NATS does not answer: %s", _reason(error))
             return
         old, self.client = self.client, fresh
@@ -183,7 +185,7 @@ class Link:
         async def close() -> None:
             try:
                 await asyncio.wait_for(client.close(), 2.0)
-            except (OSError, nats_errors.Error, asyncio.TimeoutError) as error:
+            except (TimeoutError, OSError, nats_errors.Error) as error:
                 _logger.debug("an abandoned connection did not close cleanly: %r", error)
 
         task = asyncio.create_task(close(), name=f"close-{self.name}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 import orjson
@@ -66,18 +65,22 @@ class Publisher:
             raise SlipstreamError(
                 Code.BAD_REQUEST, "the event is larger than this NATS server takes (max_payload)", status=413
             ) from error
-        except (OSError, nats_errors.Error, asyncio.TimeoutError) as error:
+        except (TimeoutError, OSError, nats_errors.Error) as error:
             raise away(error) from error
         answer = orjson.loads(message.data)
         refusal = answer.get("error")
         if refusal is not None:
-            raise _refused(tenant, ApiError(refusal.get("code", 500), refusal.get("err_code", 0),
-                                            refusal.get("description", "unknown")))
+            raise _refused(
+                tenant,
+                ApiError(refusal.get("code", 500), refusal.get("err_code", 0), refusal.get("description", "unknown")),
+            )
         return Stored(await self._epoch(tenant), int(answer["seq"]), bool(answer.get("duplicate", False)))
 
     async def _epoch(self, tenant: str) -> str:
-        """The epoch of the tenant's stream, at most five seconds old: a position that is wrong by then is told as a
-        reset, never followed."""
+        """The epoch of the tenant's stream, at most five seconds old.
+
+        A position that is wrong by then is told as a reset, never followed.
+        """
         now = time.monotonic()
         known = self._epochs.get(tenant)
         if known is None or now - known[0] > _EPOCH_SECONDS:

@@ -27,8 +27,8 @@ class JetStreamSource:
         self._api = api
         self._direct = direct
         self._tenant = tenant
-        self._stream = stream_of(tenant)
-        self._event_bytes = event_bytes
+        self.stream = stream_of(tenant)
+        self.event_bytes = event_bytes
 
     async def state(self) -> State:
         """See `Source.state`."""
@@ -41,7 +41,7 @@ class JetStreamSource:
                 "seq": after + 1,
                 "next_by_subj": subject(self._tenant, pattern),
                 "batch": limit,
-                "max_bytes": max(_BATCH_BYTES, self._event_bytes),
+                "max_bytes": max(_BATCH_BYTES, self.event_bytes),
             }
         )
         return Batch([self._record(stored) for stored in answer[0]], answer[1])
@@ -80,28 +80,28 @@ class JetStreamSource:
             "inactive_threshold": 30_000_000_000,
             "filter_subjects": [subject(self._tenant, text) for text in filters.texts],
         }
-        async with aclosing(pull(self._api, self._stream, config)) as batches:
+        async with aclosing(pull(self._api, self.stream, config)) as batches:
             async for batch in batches:
                 yield [
-                    make_record(seq, time_ms, topic_of(name), headers, payload, self._event_bytes)
+                    make_record(seq, time_ms, topic_of(name), headers, payload, self.event_bytes)
                     for seq, time_ms, name, headers, payload in batch
                 ]
 
     async def _get(self, body: dict[str, Any]) -> tuple[list[Stored], int]:
         try:
-            answer = await self._direct.batch(self._stream, body)
+            answer = await self._direct.batch(self.stream, body)
         except ApiError as error:
             raise away(error) from error
         return answer.messages, answer.pending
 
     async def _leader(self, body: dict[str, Any]) -> dict[str, Any] | None:
         try:
-            answer = await self._api.call(f"STREAM.MSG.GET.{self._stream}", body)
+            answer = await self._api.call(f"STREAM.MSG.GET.{self.stream}", body)
         except ApiError as error:
             if error.err_code == NO_MESSAGE:
                 return None
             raise SlipstreamError(
-                Code.UPSTREAM_UNAVAILABLE, f"JetStream cannot read {self._stream}: {error}", retry_after=2.0
+                Code.UPSTREAM_UNAVAILABLE, f"JetStream cannot read {self.stream}: {error}", retry_after=2.0
             ) from error
         message: dict[str, Any] = answer["message"]
         return message
@@ -109,5 +109,5 @@ class JetStreamSource:
     def _record(self, stored: Stored) -> Record:
         time_ms = streams.parse_time_ms(stored.time) or 0
         return make_record(
-            stored.seq, time_ms, topic_of(stored.subject), stored.headers, stored.payload, self._event_bytes
+            stored.seq, time_ms, topic_of(stored.subject), stored.headers, stored.payload, self.event_bytes
         )

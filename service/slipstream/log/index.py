@@ -39,7 +39,7 @@ class Index(Generic[T]):
                 self._exact.setdefault(item.text, {})[value] = None
             else:
                 self._wild += 1
-                node, bucket = self._walk(item)
+                bucket = self._bucket(item)
                 bucket[value] = None
 
     def remove(self, filters: Filters, value: T) -> None:
@@ -52,7 +52,7 @@ class Index(Generic[T]):
                     del self._exact[item.text]
             else:
                 self._wild -= 1
-                _, bucket = self._walk(item)
+                bucket = self._bucket(item)
                 del bucket[value]
                 self._prune(item)
 
@@ -82,13 +82,13 @@ class Index(Generic[T]):
                 found.update(node.here)
         return found
 
-    def _walk(self, item: Filter) -> tuple[_Node[T], dict[T, None]]:
+    def _bucket(self, item: Filter) -> dict[T, None]:
         node = self._root
         for token in item.tokens:
             if token == ">":
-                return node, node.rest
+                return node.rest
             node = node.children.setdefault(token, _Node())
-        return node, node.here
+        return node.here
 
     def _prune(self, item: Filter) -> None:
         path: list[tuple[_Node[T], str]] = []

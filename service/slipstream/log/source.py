@@ -29,8 +29,10 @@ class State(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Records in ascending order. `pending` is how many more the answering replica knows of (0 is not a proof of
-    the end: a replica may lag behind its leader)."""
+    """Records in ascending order, and how many more the answering replica knows of.
+
+    `pending` 0 is not a proof of the end: a replica may lag behind its leader.
+    """
 
     records: list[Record]
     pending: int
@@ -76,6 +78,8 @@ class Sink(Protocol):
         ...
 
     def restart(self, state: State, base: int, base_time_ms: int | None, reason: Reason | None) -> None:
-        """The feed goes on after `base` of the stream as `state` describes it. A `reason` says that what lay between
-        is gone (and must be told); None that this is where the feed begins."""
+        """The feed goes on after `base` of the stream as `state` describes it.
+
+        A `reason` says that what lay between is gone (and must be told); None that this is where the feed begins.
+        """
         ...

@@ -6,8 +6,10 @@ from typing import NamedTuple, Protocol
 
 
 class Stored(NamedTuple):
-    """Where an acknowledged event lies. `duplicate`: one with the same message id was there already, and this is its
-    place. There is no mark: the ack does not say when it was stored."""
+    """Where an acknowledged event lies. There is no mark: the ack does not say when it was stored.
+
+    `duplicate`: one with the same message id was there already, and this is its place.
+    """
 
     epoch: str
     seq: int
