@@ -36,6 +36,7 @@ from slipstream.tenants.registry import Registry
 _logger = logging.getLogger(__name__)
 
 _RESERVED_DESCRIPTORS = 256
+_FAREWELL_SECONDS = 2.0
 
 
 def run_edge(settings: Settings) -> None:
@@ -144,6 +145,9 @@ async def drain(services: Services, server: Server) -> None:
         services.hub.reactor.close(connection, Ending.DRAIN, control.drain(max(1_000, retry_ms)))
         await asyncio.sleep(min(pause, 0.05))
     await server.stop_listening()
+    # Each peer has a second to close its half: whoever is cut off before may lose its last frame.
+    if not await services.hub.reactor.emptied(_FAREWELL_SECONDS):
+        _logger.warning("%d streams did not end in time", len(services.hub.reactor))
 
 
 @asynccontextmanager

@@ -125,6 +125,7 @@ class Hub:
             now = time.monotonic()
             for tenant, following in list(self._followings.items()):
                 following.tail.beat(now)
+                following.replay.expire()
                 if not following.holders and now - following.idle_since > self._options.linger:
                     self._shut(tenant, following)
 

@@ -57,6 +57,8 @@ class Reactor:
         self._busy: deque[Tail] = deque()
         self._marked: set[Tail] = set()
         self._scheduled = False
+        self._empty = asyncio.Event()
+        self._empty.set()
         self.endings: dict[Ending, int] = dict.fromkeys(Ending, 0)
         loop.add_reader(self._epoll.fileno(), self._ready)
 
@@ -73,6 +75,7 @@ class Reactor:
         """Watch a descriptor that is non-blocking and owned by nobody else."""
         self._epoll.register(connection.fd, _AT_REST)
         self._connections[connection.fd] = connection
+        self._empty.clear()
 
     def close(self, connection: Connection, ending: Ending, final: bytes = b"") -> None:
         """End a stream in good order: `final` (whole SSE frames), the last chunk, then our half of the connection.
@@ -131,6 +134,8 @@ class Reactor:
         del self._connections[connection.fd]
         self._epoll.unregister(connection.fd)
         os.close(connection.fd)
+        if not self._connections:
+            self._empty.set()
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -241,6 +246,14 @@ class Reactor:
             self.drop(connection, Ending.SLOW)
         for connection in [one for one, until in self._closing.items() if until < now]:
             self.drop(connection)
+
+    async def emptied(self, patience: float) -> bool:
+        """Return when no connection is left, or after `patience` seconds; whether none is left."""
+        try:
+            await asyncio.wait_for(self._empty.wait(), patience)
+        except TimeoutError:
+            return False
+        return True
 
     def shut(self) -> None:
         """Drop everything that is still open and give the epoll back."""

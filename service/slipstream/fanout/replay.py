@@ -67,6 +67,12 @@ class Shared(Generic[K, V]):
             self._kept.pop(key, None)
         return value
 
+    def expire(self) -> None:
+        """Let go of the answers that are too old to be given again."""
+        now = time.monotonic()
+        for key in [key for key, (until, _) in self._kept.items() if until < now]:
+            del self._kept[key]
+
     def forget(self, key: K) -> None:
         """The kept answer to `key` is of no use: ask again next time."""
         self._kept.pop(key, None)
@@ -96,6 +102,11 @@ class Replay:
     def requests(self) -> tuple[int, int]:
         """How many reads were asked for, and how many of them another one's answer served."""
         return self._pages.asked, self._pages.shared
+
+    def expire(self) -> None:
+        """Let go of history that nobody asked for lately."""
+        self._pages.expire()
+        self._fences.expire()
 
     async def page(self, pattern: str, after: int, incarnation: int) -> Page:
         """Records that match the one filter `pattern`, from the block that `after` lies in on, in ascending order.

@@ -28,6 +28,8 @@ _PING_SECONDS = 2
 _UNHEARD_SECONDS = 5.0
 _RECONNECT_SECONDS = 10.0
 _WATCH_SECONDS = 0.5
+_CONNECT_SECONDS = 6.0
+_REPEAT_SECONDS = 10.0
 
 
 class Access(NamedTuple):
@@ -63,6 +65,7 @@ class Link:
         self._closing: set[asyncio.Task[None]] = set()
         self._down_since: float | None = None
         self._stale = 0
+        self._said = (0.0, "")
 
     @property
     def up(self) -> bool:
@@ -150,7 +153,7 @@ class Link:
             "name": self.name,
             "connect_timeout": 2,
             "reconnect_time_wait": 0.2,
-            "max_reconnect_attempts": -1,
+            "max_reconnect_attempts": 1,
             "ping_interval": _PING_SECONDS,
             "max_outstanding_pings": 2,
             "pending_size": 64 * 1024 * 1024,
@@ -162,12 +165,13 @@ class Link:
         if access.user:
             options["user"] = access.user
             options["password"] = access.password
-        # nats-py retries the whole pool for ever with max_reconnect_attempts=-1: the deadline is ours.
         try:
-            await asyncio.wait_for(client.connect(**options), 4.0)
+            await asyncio.wait_for(client.connect(**options), _CONNECT_SECONDS)
         except BaseException:
             self._abandon(client)
             raise
+        # Once it has worked it reconnects for ever; before, whoever waits wants to know.
+        client.options["max_reconnect_attempts"] = -1
         version = client.connected_server_version
         if (version.major, version.minor, version.patch) < LOWEST_SERVER:
             self._abandon(client)
@@ -193,7 +197,11 @@ class Link:
         task.add_done_callback(self._closing.discard)
 
     def _on_error(self, error: Exception) -> None:
-        _logger.info("NATS connection %s: %s", self.name, _reason(error))
+        now, reason = time.monotonic(), _reason(error)
+        if reason == self._said[1] and now - self._said[0] < _REPEAT_SECONDS:
+            return
+        self._said = (now, reason)
+        _logger.info("NATS connection %s: %s", self.name, reason)
 
     async def _on_reconnected(self) -> None:
         _logger.info("NATS connection %s is back", self.name)
