@@ -31,6 +31,7 @@ from slipstream.protocol import control
 from slipstream.protocol.errors import Code
 from slipstream.resilience.supervise import Supervisor
 from slipstream.settings import Settings
+from slipstream.telemetry.logs import configure_logging
 from slipstream.tenants.registry import Registry
 
 _logger = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ _FAREWELL_SECONDS = 2.0
 
 def run_edge(settings: Settings) -> None:
     """Run an edge until SIGTERM or SIGINT. Raises OSError for a port that is taken, SlipstreamError for an old NATS."""
+    configure_logging(settings.log_level, settings.log_format)
     if settings.loop == "uvloop":
         uvloop.run(serve(settings))
     else:
