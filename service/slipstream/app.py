@@ -15,9 +15,11 @@ from typing import Any, NamedTuple
 import uvloop
 
 from slipstream.edge.server import Server
+from slipstream.edge.services import Options as EdgeOptions
 from slipstream.edge.services import Services
 from slipstream.fanout.connection import Connection, Ending
-from slipstream.fanout.hub import Hub, Options
+from slipstream.fanout.hub import Hub
+from slipstream.fanout.hub import Options as HubOptions
 from slipstream.jetstream.api import Api
 from slipstream.jetstream.bucket import Bucket, TenantFollower
 from slipstream.jetstream.direct import Direct
@@ -66,7 +68,7 @@ async def serve(settings: Settings) -> None:
             # Nothing works without NATS; what was raised says how to mend it.
             running.opening.result()
         await stopped
-        await drain(running.services, server)
+        await drain(running.services, server, settings.drain)
 
 
 class Running(NamedTuple):
@@ -98,14 +100,13 @@ async def edge(settings: Settings) -> AsyncIterator[Running]:
     def follow(tenant: str, sink: Sink) -> Callable[[], Coroutine[Any, Any, None]]:
         return Follower(api, feed_api, source_of(tenant), process, sink).run
 
-    hub = Hub(asyncio.get_running_loop(), supervisor, options(settings), source_of, follow, log_closed)
+    hub = Hub(asyncio.get_running_loop(), supervisor, hub_options(settings), source_of, follow, log_closed)
     services = Services(
-        settings=settings,
+        options=edge_options(settings),
         process=process,
         hub=hub,
         registry=registry,
         store=Publisher(api),
-        max_connections=settings.max_connections or descriptor_room(),
         faults=supervisor.failing,
         links=lambda: {"feed": feed_link.up, "api": link.up},
     )
@@ -134,14 +135,14 @@ async def edge(settings: Settings) -> AsyncIterator[Running]:
         await feed_link.close()
 
 
-async def drain(services: Services, server: Server) -> None:
-    """Turn readiness off and send every stream away at its own moment of the drain window."""
+async def drain(services: Services, server: Server, window: float) -> None:
+    """Turn readiness off and send every stream away at its own moment of `window` seconds."""
     services.draining = True
     streams = services.hub.reactor.connections()
     random.shuffle(streams)
-    _logger.info("draining %d streams over %.0f s", len(streams), services.settings.drain)
-    pause = services.settings.drain / max(1, len(streams))
-    base_ms = services.settings.retry_ms
+    _logger.info("draining %d streams over %.0f s", len(streams), window)
+    pause = window / max(1, len(streams))
+    base_ms = services.options.retry_ms
     for connection in streams:
         retry_ms = int(base_ms * (0.5 + random.random()))  # noqa: S311 jitter is no secret
         services.hub.reactor.close(connection, Ending.DRAIN, control.drain(max(1_000, retry_ms)))
@@ -176,9 +177,28 @@ def access(settings: Settings) -> Access:
     )
 
 
-def options(settings: Settings) -> Options:
+def edge_options(settings: Settings) -> EdgeOptions:
+    """The edge's part of the settings."""
+    return EdgeOptions(
+        open=settings.auth == "none",
+        host=settings.host,
+        port=settings.port,
+        admin_port=settings.admin_port,
+        head_deadline=settings.head_deadline,
+        body_deadline=settings.body_deadline,
+        heartbeat=settings.heartbeat,
+        retry_ms=settings.retry_ms,
+        sndbuf=settings.sndbuf,
+        max_connections=settings.max_connections or descriptor_room(),
+        event_bytes=settings.event_bytes,
+        topics_per_stream=settings.topics_per_stream,
+        replay_events=settings.replay_events,
+    )
+
+
+def hub_options(settings: Settings) -> HubOptions:
     """The hub's part of the settings."""
-    return Options(
+    return HubOptions(
         ring=Limits(settings.ring_events, settings.ring_bytes, int(settings.ring_seconds * 1000)),
         rings_bytes=settings.rings_bytes,
         heartbeat=settings.heartbeat,

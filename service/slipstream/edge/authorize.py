@@ -13,7 +13,7 @@ from slipstream.tenants.model import Tenant
 def authorize(request: web.Request) -> Tenant:
     """The tenant that this request is for. Raises UNAUTHORIZED, NOT_FOUND or BAD_REQUEST."""
     services = request.app[SERVICES]
-    if services.settings.auth != "none":
+    if not services.options.open:
         raise SlipstreamError(Code.UNAUTHORIZED, "a valid token is needed, and no issuer of tokens is configured here")
     name = parse_tenant(request.query, request.headers)
     if name is None:

@@ -35,7 +35,7 @@ async def status(request: web.Request) -> web.Response:
             "version": __version__,
             "ready": services.ready,
             "connections": len(reactor),
-            "max_connections": services.max_connections,
+            "max_connections": services.options.max_connections,
             "endings": {ending.value: count for ending, count in reactor.endings.items() if count},
             "refusals": services.refusals,
             "nats": services.links(),

@@ -54,7 +54,7 @@ def common_headers(request: web.Request) -> dict[str, str]:
         "traceparent": trace_of(request).header,
         "X-Content-Type-Options": "nosniff",
     }
-    if request.app[SERVICES].settings.auth == "none" and "Origin" in request.headers:
+    if request.app[SERVICES].options.open and "Origin" in request.headers:
         # Nobody has to prove anything here, so there is nothing that another origin could steal.
         headers["Access-Control-Allow-Origin"] = "*"
     return headers
@@ -91,7 +91,7 @@ def refuse(request: web.Request, error: SlipstreamError) -> web.Response:
     services = request.app[SERVICES]
     services.refusals[error.code.value] = services.refusals.get(error.code.value, 0) + 1
     if error.status in _PASSING and _wants_stream(request):
-        return _as_stream(request, error, services.settings.retry_ms)
+        return _as_stream(request, error, services.options.retry_ms)
     return _as_problem(request, error)
 
 

@@ -32,7 +32,7 @@ async def publish(request: web.Request) -> web.StreamResponse:
     tenant = authorize(request)
     if services.draining:
         admit(services)
-    body = await _body(request, services.settings.body_deadline, services.event_bytes(tenant))
+    body = await _body(request, services.options.body_deadline, services.event_bytes(tenant))
     topic, event, data, key, identity = _parse(body, request.headers.get("Idempotency-Key"))
     if len(data) > services.event_bytes(tenant):
         raise SlipstreamError(

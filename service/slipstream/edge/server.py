@@ -33,9 +33,9 @@ class Server:
 
     async def start(self) -> None:
         """Listen on both ports. OSError, naming the port and the setting, when one is taken."""
-        settings = self._services.settings
-        self.admin_port = await self._listen(self._admin(), settings.admin_port, "SLIPSTREAM_ADMIN_PORT")
-        self.port = await self._listen(self._public(), settings.port, "SLIPSTREAM_PORT")
+        options = self._services.options
+        self.admin_port = await self._listen(self._admin(), options.admin_port, "SLIPSTREAM_ADMIN_PORT")
+        self.port = await self._listen(self._public(), options.port, "SLIPSTREAM_PORT")
 
     async def stop_listening(self) -> None:
         """Accept nobody any more on the clients' port; requests under way go on."""
@@ -49,12 +49,12 @@ class Server:
         self._runners.clear()
 
     async def _listen(self, app: web.Application, port: int, variable: str) -> int:
-        settings = self._services.settings
+        options = self._services.options
         runner = web.AppRunner(
             app,
             handler_cancellation=True,
             access_log=None,
-            keepalive_timeout=settings.head_deadline,
+            keepalive_timeout=options.head_deadline,
             max_line_size=_FIELD_BYTES,
             max_field_size=_FIELD_BYTES,
             auto_decompress=False,
@@ -63,10 +63,10 @@ class Server:
         await runner.setup()
         self._runners.append(runner)
         try:
-            await web.TCPSite(runner, settings.host, port, backlog=_BACKLOG, reuse_address=True).start()
+            await web.TCPSite(runner, options.host, port, backlog=_BACKLOG, reuse_address=True).start()
         except OSError as error:
             raise OSError(
-                error.errno, f"cannot listen on {settings.host}:{port} ({error.strerror}): choose another {variable}"
+                error.errno, f"cannot listen on {options.host}:{port} ({error.strerror}): choose another {variable}"
             ) from error
         address = runner.addresses[0]
         return int(address[1]) if isinstance(address, tuple) else 0

@@ -9,9 +9,30 @@ from aiohttp import web
 
 from slipstream.fanout.hub import Hub
 from slipstream.log.store import Store
-from slipstream.settings import Settings
 from slipstream.tenants.model import Tenant
 from slipstream.tenants.registry import Registry
+
+
+@dataclass(frozen=True)
+class Options:
+    """The edge's part of the settings, under the settings' names; `open` is `auth=none`.
+
+    Times in seconds but for `retry_ms`. `max_connections` is what the descriptors allow where nobody set it.
+    """
+
+    open: bool
+    host: str
+    port: int
+    admin_port: int
+    head_deadline: float
+    body_deadline: float
+    heartbeat: float
+    retry_ms: int
+    sndbuf: int
+    max_connections: int
+    event_bytes: int
+    topics_per_stream: int
+    replay_events: int
 
 
 @dataclass
@@ -20,15 +41,13 @@ class Services:
 
     `process` names this process in stream ids and consumers; `faults()` lists what makes it unfit to live; `links()`
     says of each NATS connection whether it is up.
-
     """
 
-    settings: Settings
+    options: Options
     process: str
     hub: Hub
     registry: Registry
     store: Store
-    max_connections: int
     faults: Callable[[], list[str]]
     links: Callable[[], dict[str, bool]]
     draining: bool = False
@@ -45,15 +64,15 @@ class Services:
 
     def event_bytes(self, tenant: Tenant) -> int:
         """The largest event of a tenant, in bytes."""
-        return tenant.spec.event_bytes or self.settings.event_bytes
+        return tenant.spec.event_bytes or self.options.event_bytes
 
     def topics_per_stream(self, tenant: Tenant) -> int:
         """How many topics one stream of a tenant may name."""
-        return tenant.spec.topics_per_stream or self.settings.topics_per_stream
+        return tenant.spec.topics_per_stream or self.options.topics_per_stream
 
     def replay_events(self, tenant: Tenant) -> int:
         """How many events one resume of a tenant may replay."""
-        return tenant.spec.replay_events or self.settings.replay_events
+        return tenant.spec.replay_events or self.options.replay_events
 
 
 SERVICES = web.AppKey("services", Services)

@@ -62,31 +62,33 @@ def admit(services: Services) -> None:
     """Refuse a reader that this process has no room for. Raises DRAINING or OVERLOADED."""
     if services.draining:
         raise SlipstreamError(Code.DRAINING, "this process is shutting down: connect again", retry_after=1.0)
-    if len(services.hub.reactor) >= services.max_connections:
+    if len(services.hub.reactor) >= services.options.max_connections:
         raise SlipstreamError(
-            Code.OVERLOADED, f"this process holds its {services.max_connections} streams already", retry_after=2.0
+            Code.OVERLOADED,
+            f"this process holds its {services.options.max_connections} streams already",
+            retry_after=2.0,
         )
 
 
 async def _hand_over(request: web.Request, services: Services, following: Following, begun: Start, view: View) -> None:
-    settings, hub = services.settings, services.hub
+    options, hub = services.options, services.hub
     number = hub.number()
     opening = head(stream_headers(request), chunked=view.chunked)
     opening += _first(services, following.tail.tenant, f"{services.process}.{number}", begun, view)
     await quiet(request)
     # No await between these two: nobody else would own the descriptor.
-    fd = detach(request, sndbuf=settings.sndbuf, user_timeout_ms=int(settings.heartbeat * 2000))
+    fd = detach(request, sndbuf=options.sndbuf, user_timeout_ms=int(options.heartbeat * 2000))
     hub.admit(following, fd, number, view, begun, opening)
 
 
 def _first(services: Services, tenant: str, stream: str, begun: Start, view: View) -> bytes:
-    settings = services.settings
-    block = retry(jittered(settings.retry_ms)) + control.ready(
+    options = services.options
+    block = retry(jittered(options.retry_ms)) + control.ready(
         begun.place,
         stream=stream,
         tenant=tenant,
         topics=view.filters.texts,
-        heartbeat_ms=int(settings.heartbeat * 1000),
+        heartbeat_ms=int(options.heartbeat * 1000),
     )
     if begun.gap is not None:
         block += control.gap(begun.place, begun.gap)
