@@ -76,6 +76,8 @@ async def _hand_over(request: web.Request, services: Services, following: Follow
     opening = head(stream_headers(request), chunked=view.chunked)
     opening += _first(services, following.tail.tenant, f"{services.process}.{number}", begun, view)
     await quiet(request)
+    if following.tail.incarnation != begun.incarnation:
+        raise SlipstreamError(Code.UPSTREAM_UNAVAILABLE, "the stream was replaced meanwhile", retry_after=0.5)
     # No await between these two: nobody else would own the descriptor.
     fd = detach(request, sndbuf=options.sndbuf, user_timeout_ms=int(options.heartbeat * 2000))
     hub.admit(following, fd, number, view, begun, opening)

@@ -56,7 +56,7 @@ class _Reader:
         self._filters = filters
         self._pattern = filters.narrowest()
         self._limit = limit
-        self._incarnation = tail.incarnation
+        self._incarnation = begun.incarnation
         self._cursor = begun.cursor
         self._gap = begun.gap
         self._fence: Fence | None = None

@@ -48,9 +48,11 @@ Wish = Now | Earliest | Last | At | After
 class Start(NamedTuple):
     """`cursor`: the sequence after which the reader goes on. `place`: the same as the position that it is told.
 
+    Both are of the tail's `incarnation`: in another one they mean nothing, and the reader has to start again.
     `snapshot`: what is sent first, for `Last`; whoever gets it must use it up or close it.
     """
 
+    incarnation: int
     cursor: int
     place: Position
     gap: Gap | None
@@ -63,27 +65,29 @@ async def start(wish: Wish, tail: Tail, source: Source, filters: Filters, replay
     Raises UPSTREAM_UNAVAILABLE when the stream does not answer, or is another one than our feed follows (which it
     notices within two heartbeats).
     """
+    # Taken before anything is awaited: numbers of two incarnations must not be mixed.
+    incarnation = tail.incarnation
     match wish:
         case Now():
-            cursor = tail.ring.last
-            return Start(cursor, tail.position(cursor), None)
+            return _at(tail, tail.ring.last)
         case After():
-            begun = await _resume(wish.position, wish.text, tail, source, now_ms)
+            begun = await _resume(wish, tail, source, filters, now_ms)
         case Earliest():
             state = await source.state()
             begun = _at(tail, state.first_seq - 1)
         case Last():
-            return await _last(tail, source, filters)
+            return (await _last(tail, source, filters))._replace(incarnation=incarnation)
         case At():
             first = await source.first_since(wish.time_ms)
             begun = _at(tail, tail.ring.last if first is None else first - 1)
         case _:
             assert_never(wish)
-    return await _limited(begun, tail, source, filters, replay_events)
+    begun = await _limited(begun, tail, source, filters, replay_events)
+    return begun._replace(incarnation=incarnation)
 
 
 def _at(tail: Tail, cursor: int, gap: Gap | None = None) -> Start:
-    return Start(cursor, tail.position(cursor), gap)
+    return Start(tail.incarnation, cursor, tail.position(cursor), gap)
 
 
 async def _last(tail: Tail, source: Source, filters: Filters) -> Start:
@@ -106,22 +110,24 @@ async def _last(tail: Tail, source: Source, filters: Filters) -> Start:
     return _at(tail, first[0].seq - 1)._replace(snapshot=all_of_them())
 
 
-async def _resume(position: Position, text: str, tail: Tail, source: Source, now_ms: int) -> Start:
-    ring = tail.ring
+async def _resume(wish: After, tail: Tail, source: Source, filters: Filters, now_ms: int) -> Start:
+    position, text = wish
+    ring, incarnation = tail.ring, tail.incarnation
     known = ring.time_of(position.seq) if position.epoch == tail.epoch else None
     if known is not None and position.mark in (None, mark_of(known)):
         # The ring holds that very event and all that came after it: nobody has to be asked.
-        return Start(position.seq, position, None)
+        return _at(tail, position.seq)._replace(place=position)
     verdict, state = await examine(position, source)
-    if state.epoch != tail.epoch or (known is not None and not isinstance(verdict, Broken)):
+    moved = tail.incarnation != incarnation or state.epoch != tail.epoch
+    if moved or (known is not None and not isinstance(verdict, Broken)):
         raise SlipstreamError(
             Code.UPSTREAM_UNAVAILABLE, "this pod's feed is being moved to the stream's new state", retry_after=1.0
         )
     if not isinstance(verdict, Broken):
-        return Start(position.seq, position, None)
+        return _at(tail, position.seq)._replace(place=position)
     cursor = await onward(position, verdict, source, state, now_ms)
-    place = tail.position(cursor)
-    return Start(cursor, place, Gap(verdict.reason, text, place, certain=False))
+    certain = verdict.reason is Reason.expired and filters.everything
+    return _at(tail, cursor, Gap(verdict.reason, text, tail.position(cursor), certain))
 
 
 async def _limited(begun: Start, tail: Tail, source: Source, filters: Filters, replay_events: int) -> Start:
@@ -139,6 +145,5 @@ async def _limited(begun: Start, tail: Tail, source: Source, filters: Filters, r
             low = middle
         else:
             high = middle
-    place = tail.position(high)
     requested = str(begun.place) if begun.gap is None else begun.gap.requested
-    return Start(high, place, Gap(Reason.limited, requested, place, certain=True))
+    return _at(tail, high, Gap(Reason.limited, requested, tail.position(high), certain=True))

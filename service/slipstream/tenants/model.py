@@ -1,0 +1,130 @@
+"""The tenant document (`apiVersion: slipstream.dev/v1alpha1`, `kind: Tenant`) as one typed, frozen model.
+
+The same model reads the YAML that people write, the value in the NATS bucket and the Kubernetes object. A limit that
+is None is the pod's default (`SLIPSTREAM_*`).
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from slipstream.protocol.errors import SlipstreamError
+from slipstream.protocol.topic import check_tenant
+from slipstream.tenants.quantity import parse_duration, parse_size
+
+API_VERSION: Final = "slipstream.dev/v1alpha1"
+KIND: Final = "Tenant"
+
+_DAY: Final = 86_400
+_KIB: Final = 1_024
+_MIB: Final = 1_024 * _KIB
+
+# What Kubernetes and its tools put into metadata. A document from `kubectl get -o yaml` can be applied again, while a
+# slip of the pen is still refused.
+_KUBERNETES_METADATA: Final = frozenset(
+    {
+        "annotations",
+        "creationTimestamp",
+        "deletionGracePeriodSeconds",
+        "deletionTimestamp",
+        "finalizers",
+        "generation",
+        "labels",
+        "managedFields",
+        "namespace",
+        "ownerReferences",
+        "resourceVersion",
+        "selfLink",
+        "uid",
+    }
+)
+
+
+def _name(text: str) -> str:
+    try:
+        return check_tenant(text)
+    except SlipstreamError as error:
+        raise ValueError(error.message) from error
+
+
+def _read(parse: Callable[[str], int]) -> BeforeValidator:
+    return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
+
+
+def _without(names: frozenset[str], value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    return {key: item for key, item in value.items() if key not in names}
+
+
+# An empty `spec:` in YAML is null.
+_NullIsEmpty = BeforeValidator(lambda value: {} if value is None else value)
+_Duration = Annotated[int, Field(strict=True), _read(parse_duration)]
+_Size = Annotated[int, Field(strict=True), _read(parse_size)]
+_Count = Annotated[int, Field(strict=True)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True)
+
+
+class Retention(_Part):
+    """How long and how much of the tenant's log is kept; what is older or over it goes from the front.
+
+    max_age: seconds, at least the 120 in which NATS de-duplicates (it refuses less, error 10052).
+    max_bytes: NATS reserves the sum over all tenants.
+    """
+
+    max_age: Annotated[_Duration, Field(ge=120, le=3_650 * _DAY)] | None = None
+    max_bytes: Annotated[_Size, Field(ge=_KIB)] | None = None
+
+
+class TenantSpec(_Part):
+    """What a tenant may have. All of it can be left out.
+
+    replicas: copies of the log; more than one needs as many NATS servers in a cluster.
+    event_bytes: largest event. topics_per_stream: most topics one stream may name. replay_events: most events that one
+    resume replays.
+    """
+
+    retention: Annotated[Retention, _NullIsEmpty] = Retention()
+    replicas: Annotated[_Count, Field(ge=1, le=5)] = 1
+    event_bytes: Annotated[_Size, Field(ge=1, le=8 * _MIB)] | None = None
+    topics_per_stream: Annotated[_Count, Field(ge=1, le=1_000)] | None = None
+    replay_events: Annotated[_Count, Field(ge=1, le=100_000_000)] | None = None
+
+
+class Metadata(_Part):
+    """Who the tenant is. What Kubernetes adds to metadata is accepted and dropped."""
+
+    name: Annotated[str, AfterValidator(_name)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_kubernetes(cls, value: Any) -> Any:
+        return _without(_KUBERNETES_METADATA, value)
+
+
+class Tenant(_Part):
+    """One tenant. Compared by value; made from text by `parse_tenants` and `from_json`."""
+
+    api_version: Annotated[Literal["slipstream.dev/v1alpha1"], Field(alias="apiVersion")]
+    kind: Literal["Tenant"]
+    metadata: Metadata
+    spec: Annotated[TenantSpec, _NullIsEmpty] = TenantSpec()
+
+    @classmethod
+    def of(cls, name: str, spec: TenantSpec | None = None) -> Self:
+        """A tenant of this name. Raises pydantic's ValidationError when it is no tenant's name."""
+        return cls(api_version=API_VERSION, kind=KIND, metadata=Metadata(name=name), spec=spec or TenantSpec())
+
+    @property
+    def name(self) -> str:
+        """The tenant's name: a DNS label."""
+        return self.metadata.name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_status(cls, value: Any) -> Any:
+        return _without(frozenset({"status"}), value)
