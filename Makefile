@@ -1,0 +1,99 @@
+# Every target sets up what it needs; a second run does nothing twice. `make` alone tells what there is.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+# The oldest supported Python first: the lock is tested on it.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+CODE := $(wildcard service tests loadtest)
+
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
+
+.PHONY: help
+help:  ## Tell what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(VENV)/.ready  ## Make .venv with all that is needed, from requirements.lock
+
+# Made anew when the lock changes, so that nothing stays which the lock no longer has.
+$(VENV)/.packages: requirements.lock
+	@test -n '$(PYTHON)' || { echo 'make: no Python 3.11 or newer; install one or name it: make PYTHON=python3.11' >&2; exit 1; }
+	@command -v '$(PYTHON)' >/dev/null || { echo 'make: there is no $(PYTHON); name another: make PYTHON=python3.11' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		package=$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'); \
+		if [[ $$(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then \
+			echo "make: this Python has no venv; run: sudo apt-get install $$package" >&2; exit 1; \
+		fi; \
+		echo "make: installing $$package"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends "$$package" >/dev/null; \
+	}
+	@echo 'make: installing the locked packages into $(VENV)'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP_INSTALL) --require-hashes --requirement requirements.lock
+	@touch $@
+
+# The build backend comes from the lock: build isolation would fetch an unpinned one.
+$(VENV)/.ready: $(VENV)/.packages pyproject.toml
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip check >/dev/null || { $(BIN)/python -m pip check >&2 || true; \
+		echo 'make: requirements.lock does not fit pyproject.toml; run: make lock' >&2; exit 1; }
+	@touch $@
+
+.PHONY: dev
+dev: setup  ## Start a whole cluster on this machine, with a page that shows it
+	@exec $(BIN)/slipstream dev
+
+.PHONY: test
+test: setup  ## Run all tests, then the short proof
+	@$(BIN)/python -m pytest
+	@$(BIN)/python -m tests.proof --short
+
+.PHONY: lint
+lint: setup  ## Look for mistakes, bad habits and odd layout (ruff)
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check --quiet $(CODE) || { echo 'make: the layout differs in the files above; run: make format' >&2; exit 1; }
+
+.PHONY: format
+format: setup  ## Mend what can be mended by itself (ruff)
+	@$(BIN)/ruff check --fix $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+.PHONY: types
+types: setup  ## Check the types (mypy, strict)
+	@$(BIN)/mypy $(CODE)
+
+.PHONY: contracts
+contracts: setup  ## Check who imports whom (import-linter)
+	@$(BIN)/lint-imports
+
+.PHONY: proof
+proof: setup  ## Prove the promises on real servers
+	@$(BIN)/python -m tests.proof
+
+.PHONY: bench
+bench: setup  ## Measure deliveries, latency and memory on this machine
+	@$(BIN)/python -m loadtest.bench
+
+.PHONY: reference
+reference: setup  ## Write the generated reference, docs/reference/settings.md
+	@$(BIN)/python -c 'from slipstream.settings import reference; print(reference(), end="")' > docs/reference/settings.md
+
+.PHONY: lock
+lock: $(VENV)/.packages  ## Bring requirements.lock and requirements-runtime.lock up to date
+	@$(UV_COMPILE) --upgrade --all-extras --group build --group lock --output-file requirements.lock
+	@$(UV_COMPILE) --no-annotate --group build --constraint requirements.lock --output-file requirements-runtime.lock
+
+.PHONY: clean
+clean:  ## Remove all that was made here
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build service/*.egg-info
+	@find $(CODE) -type d -name __pycache__ -prune -exec rm -rf {} +
