@@ -132,3 +132,7 @@ class Round:
                         lag(connection, self, sent)
         self._at = end
         return end >= len(self.members)
+
+    def left(self) -> list[Connection]:
+        """The members who are still to have their turn."""
+        return [one for one in self.members[self._at :] if one.floor <= self.before]

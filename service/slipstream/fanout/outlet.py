@@ -49,5 +49,5 @@ def write_frames(reactor: Reactor, connection: Connection, frames: list[bytes], 
     connection.cursor, connection.unsent = cut(frames, seqs, sent, connection.cursor, after)
     if sent == len(payload):
         return True
-    reactor.await_room(connection, progress=True)
+    reactor.await_room(connection, progress=sent > 0)
     return False

@@ -26,8 +26,7 @@ _logger = logging.getLogger(__name__)
 
 _AT_REST = select.EPOLLIN | select.EPOLLRDHUP
 _WRITING = _AT_REST | select.EPOLLOUT
-_GONE = select.EPOLLHUP | select.EPOLLERR
-_EVENTS = 512
+_EVENTS = 64
 _INPUT_LIMIT = 16 * 1024
 _SLICE = 0.002
 _LINGER = 1.0
@@ -209,11 +208,15 @@ class Reactor:
                 self.drop(connection, Ending.INTERNAL)
 
     def _handle(self, connection: Connection, events: int) -> None:
-        if events & _GONE:
+        if events & select.EPOLLERR:
             self.drop(connection)
             return
         if events & _AT_REST:
+            # Also when both halves are closed: to close with unread input resets, and drops what the peer has not read.
             self._discard(connection)
+        elif events & select.EPOLLHUP:
+            self.drop(connection)
+            return
         if events & select.EPOLLOUT and connection in self._writing:
             connection.audience.tail.pump(connection)
 

@@ -64,6 +64,7 @@ class Tail:
         self._behind: dict[Connection, float] = {}
         self._early: dict[Connection, None] = {}
         self._chases: dict[Connection, asyncio.Task[None]] = {}
+        self._stale: deque[Connection] = deque()
         self._waiters: set[asyncio.Future[None]] = set()
 
     def __len__(self) -> int:
@@ -80,6 +81,7 @@ class Tail:
         if audiences:
             frame = frame_of(record, self.epoch)
             chunked = b""
+            overrun: list[Audience] = []
             for audience in audiences:
                 if audience.view.chunked:
                     chunked = chunked or chunk(frame)
@@ -88,6 +90,10 @@ class Tail:
                     audience.pending.append(frame)
                 audience.seqs.append(record.seq)
                 self._touched[audience] = None
+                if len(audience.pending) > self.ring.limits.events:
+                    overrun.append(audience)
+            for audience in overrun:
+                self._overrun(audience)
             self.reactor.mark(self)
         if self._waiters or self._early:
             self.reactor.mark(self)
@@ -125,8 +131,9 @@ class Tail:
             connection.fence = None
             if connection in behind or not connection.unsent:
                 connection.unsent += told(connection.audience)
-        for connection in [one for one in self._behind if one not in self._chases]:
-            self.pump(connection)
+        # Those in a chase, too: it ends when it finds something unsent, and leaves the rest to whoever waits for room.
+        self._stale.extend(self._behind)
+        self.reactor.mark(self)
 
     # -- to the sockets ----------------------------------------------------------------------------------------------
 
@@ -135,15 +142,16 @@ class Tail:
         while True:
             if not self._rounds:
                 if not self._touched:
-                    self._wake()
-                    return not self._rounds and not self._touched
+                    if self._refresh(until):
+                        self._wake()
+                        return not self._rounds and not self._touched
+                    return False
                 for audience in self._touched:
                     self._seal(audience)
                 self._touched.clear()
-            round_ = self._rounds[0]
-            if round_.advance(_TURN, self._lag, self.reactor.drop):
+            elif self._rounds[0].advance(_TURN, self._lag, self.reactor.drop):
                 self._rounds.popleft()
-            if time.monotonic() >= until and (self._rounds or self._touched):
+            if time.monotonic() >= until and (self._rounds or self._touched or self._stale):
                 return False
 
     def beat(self, now: float) -> None:
@@ -191,6 +199,31 @@ class Tail:
         self._touched.clear()
         while self._rounds:
             self._rounds.popleft().advance(1 << 30, self._lag, self.reactor.drop)
+
+    def _overrun(self, audience: Audience) -> None:
+        """More is pending than the ring holds: the process does not keep up, and the queue must not grow.
+
+        The members become readers that are behind, each at the place that the rounds under way had brought it to, and
+        are refilled from ring and stream in larger writes.
+        """
+        place = dict.fromkeys(audience.members, audience.seqs[0] - 1)
+        for round_ in reversed(self._rounds):
+            if round_.audience is audience:
+                place.update((one, round_.before) for one in round_.left() if one in place)
+        audience.pending, audience.seqs = [], []
+        self._touched.pop(audience, None)
+        for connection, cursor in place.items():
+            connection.cursor = max(cursor, connection.floor)
+            self._park(connection)
+            self._stale.append(connection)
+
+    def _refresh(self, until: float) -> bool:
+        """Pump those that are behind through no fault of their socket; True when none is left."""
+        while self._stale:
+            self.pump(self._stale.popleft())
+            if time.monotonic() >= until:
+                return not self._stale
+        return True
 
     def _lag(self, connection: Connection, round_: Round, sent: int) -> None:
         before = connection.floor if round_.before >= PARKED - 1 else max(round_.before, connection.floor)
