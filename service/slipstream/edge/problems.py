@@ -16,6 +16,7 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from slipstream.edge.handoff import HandedOff
 from slipstream.edge.services import SERVICES
 from slipstream.edge.trace import trace_of
 from slipstream.protocol import control
@@ -76,9 +77,10 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         if "Allow" in error.headers:
             answer.headers["Allow"] = error.headers["Allow"]
         return answer
-    except ConnectionError:
-        raise
-    except Exception:
+    except Exception as error:
+        if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
+            # The client left, so there is nobody to answer; aiohttp would log a traceback for each.
+            return HandedOff()
         trace = trace_of(request)
         _logger.exception("request %s %s failed (trace %s)", request.method, request.path, trace.trace_id)
         return refuse(

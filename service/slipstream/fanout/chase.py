@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from slipstream.fanout.connection import Connection, Ending, State
 from slipstream.fanout.replay import Replay
+from slipstream.fanout.snapshot import Snapshot
 from slipstream.fanout.tail import Tail
 from slipstream.log.splice import Step, step
 from slipstream.protocol import control
@@ -24,6 +25,8 @@ from slipstream.resilience.backoff import Backoff
 _logger = logging.getLogger(__name__)
 
 _PATIENCE = 60.0
+_STALE_SECONDS = 0.05
+_MOVED_SECONDS = 0.1
 
 
 class Chaser:
@@ -67,48 +70,56 @@ class Chaser:
         """One step; False when the rest is the reactor's business."""
         incarnation = tail.incarnation
         if connection.snapshot is not None:
-            await self._snapshot(tail, connection, incarnation)
-            return not connection.unsent
+            return await self._snapshot(tail, connection, connection.snapshot)
         ring = tail.ring
         pattern = connection.audience.view.filters.narrowest()
         match step(connection.cursor, ring.base, ring.last, connection.fence):
             case Step.FENCE:
                 fence = await replay.fence(pattern, connection.cursor, ring.last, incarnation)
                 if tail.incarnation == incarnation:
-                    connection.fence = fence
+                    if fence.state.epoch != tail.epoch:
+                        await asyncio.sleep(_MOVED_SECONDS)
+                    else:
+                        connection.fence = fence
             case Step.JUMP:
                 if connection.fence is not None:
                     connection.cursor = connection.fence.head
                     connection.fence = None
             case Step.REPLAY:
-                await self._replay(tail, connection, replay, pattern, incarnation)
+                return await self._replay(tail, connection, replay, pattern, incarnation)
             case _:
                 tail.arrive(connection)
                 return False
         return not connection.unsent
 
-    async def _snapshot(self, tail: Tail, connection: Connection, incarnation: int) -> None:
-        snapshot = connection.snapshot
-        if snapshot is None:
-            return
-        records = await anext(snapshot, None)
-        if records is None or tail.incarnation != incarnation:
-            connection.snapshot = None
-            await snapshot.aclose()
-        else:
-            tail.deliver(connection, records)
+    async def _snapshot(self, tail: Tail, connection: Connection, snapshot: Snapshot) -> bool:
+        records = await snapshot.after(connection.cursor)
+        # A restart takes it away where it is of another log.
+        if records and connection.snapshot is snapshot:
+            return tail.deliver(connection, records)
+        connection.snapshot = None
+        await snapshot.aclose()
+        return not connection.unsent
 
-    async def _replay(self, tail: Tail, connection: Connection, replay: Replay, pattern: str, incarnation: int) -> None:
+    async def _replay(self, tail: Tail, connection: Connection, replay: Replay, pattern: str, incarnation: int) -> bool:
         page = await replay.page(pattern, connection.cursor, incarnation)
-        if tail.incarnation != incarnation or page.state.epoch != tail.epoch:
-            # The feed has noticed, or will within two heartbeats: it then says where to go on.
-            await asyncio.sleep(0 if tail.incarnation != incarnation else 0.1)
-            return
-        first = page.state.first_seq
-        if connection.cursor < first - 1:
-            requested, connection.cursor = tail.position(connection.cursor), first - 1
+        if tail.incarnation != incarnation:
+            return not connection.unsent
+        if page.state.epoch != tail.epoch:
+            # The feed will notice within two heartbeats: it then says where to go on.
+            await asyncio.sleep(_MOVED_SECONDS)
+            return not connection.unsent
+        cursor, first = connection.cursor, page.state.first_seq
+        if cursor < first - 1:
+            connection.cursor = first - 1
             place = tail.position(first - 1)
-            gap = Gap(Reason.expired, str(requested), place, certain=connection.audience.view.filters.everything)
+            certain = connection.audience.view.filters.everything
+            gap = Gap(Reason.expired, str(tail.position(cursor)), place, certain)
             if not tail.tell(connection, control.gap(place, gap)):
-                return
-        tail.deliver(connection, page.batch.records)
+                return False
+        if not tail.deliver(connection, page.batch.records):
+            return False
+        if connection.cursor == cursor:
+            # The replica that answered is behind its leader: nothing is gained by asking it at once.
+            await asyncio.sleep(_STALE_SECONDS)
+        return not connection.unsent

@@ -6,12 +6,11 @@ no queue, no buffer, no request.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from slipstream.fanout.snapshot import Snapshot
 from slipstream.log.splice import Fence
-from slipstream.protocol.event import Record
 
 if TYPE_CHECKING:
     from slipstream.fanout.audience import Audience
@@ -76,4 +75,4 @@ class Connection:
         self.deadline = 0.0
         self.received = 0
         self.fence: Fence | None = None
-        self.snapshot: AsyncGenerator[list[Record], None] | None = None
+        self.snapshot: Snapshot | None = None

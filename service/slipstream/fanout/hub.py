@@ -14,6 +14,7 @@ from slipstream.fanout.chase import Chaser
 from slipstream.fanout.connection import Connection, Ending
 from slipstream.fanout.reactor import Reactor
 from slipstream.fanout.replay import Replay
+from slipstream.fanout.snapshot import Snapshot
 from slipstream.fanout.start import Start
 from slipstream.fanout.tail import Tail
 from slipstream.log.budget import Budget
@@ -113,7 +114,7 @@ class Hub:
     def admit(self, following: Following, fd: int, number: int, view: View, begun: Start, head: bytes) -> Connection:
         """Take over the descriptor of a stream that begins at `begun`; `head` is all that goes before its events."""
         connection = Connection(fd, number, following.tail.audience(view), begun.cursor)
-        connection.snapshot = begun.snapshot
+        connection.snapshot = None if begun.snapshot is None else Snapshot(begun.snapshot)
         following.holders += 1
         following.tail.admit(connection, head)
         return connection

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from slipstream.fanout.replay import Replay
 from slipstream.fanout.start import Start
 from slipstream.fanout.tail import Tail
+from slipstream.log.source import State
 from slipstream.log.splice import Fence, Step, step
 from slipstream.protocol.control import Gap, Reason
 from slipstream.protocol.errors import Code, SlipstreamError
@@ -77,7 +78,9 @@ class _Reader:
             case Step.RING:
                 self._take(ring.after(self._cursor), ring.last)
             case Step.FENCE:
-                self._fence = await self._replay.fence(self._pattern, self._cursor, ring.last, self._incarnation)
+                fence = await self._replay.fence(self._pattern, self._cursor, ring.last, self._incarnation)
+                self._same_log(fence.state)
+                self._fence = fence
             case Step.JUMP if self._fence is not None:
                 self._cursor, self._fence = self._fence.head, None
             case Step.REPLAY:
@@ -86,10 +89,13 @@ class _Reader:
                 return False
         return True
 
+    def _same_log(self, state: State) -> None:
+        if state.epoch != self._tail.epoch or self._tail.incarnation != self._incarnation:
+            raise SlipstreamError(Code.UPSTREAM_UNAVAILABLE, "the stream was replaced meanwhile", retry_after=0.5)
+
     async def _read(self) -> None:
         got = await self._replay.page(self._pattern, self._cursor, self._incarnation)
-        if got.state.epoch != self._tail.epoch:
-            raise SlipstreamError(Code.UPSTREAM_UNAVAILABLE, "the stream was replaced meanwhile", retry_after=0.5)
+        self._same_log(got.state)
         first = got.state.first_seq
         if self._cursor < first - 1:
             if self.found:

@@ -7,6 +7,7 @@ idle connection: `loop.add_reader` takes a handle and a selector key each, this 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import select
@@ -209,7 +210,7 @@ class Reactor:
 
     def _handle(self, connection: Connection, events: int) -> None:
         if events & select.EPOLLERR:
-            self.drop(connection)
+            self.drop(connection, self._failure(connection))
             return
         if events & _AT_REST:
             # Also when both halves are closed: to close with unread input resets, and drops what the peer has not read.
@@ -219,6 +220,15 @@ class Reactor:
             return
         if events & select.EPOLLOUT and connection in self._writing:
             connection.audience.tail.pump(connection)
+
+    def _failure(self, connection: Connection) -> Ending:
+        # Linux applies TCP_USER_TIMEOUT to a closed window, too (measured): such a peer was slow and has not left.
+        ours = socket.socket(fileno=connection.fd)
+        try:
+            error = ours.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        finally:
+            ours.detach()
+        return Ending.SLOW if error == errno.ETIMEDOUT and connection in self._writing else Ending.CLIENT
 
     def _discard(self, connection: Connection) -> None:
         try:

@@ -124,7 +124,7 @@ class Replay:
         """Where the replay of `pattern` ends for a reader at `cursor`; `head` is the ring's last before this call."""
 
         async def ask() -> Fence:
-            return Fence(await self._source.last_match(pattern), head)
+            return Fence(await self._source.last_match(pattern), head, await self._source.state())
 
         key = (pattern, incarnation)
         fence = await self._fences.get(key, ask)

@@ -127,8 +127,14 @@ class Tail:
             for connection in audience.members:
                 connection.floor = base
         for connection in self._behind:
-            connection.cursor = base
             connection.fence = None
+            if reason is Reason.expired and connection.cursor >= base:
+                # It was ahead of the feed, and nothing is missing for it; or it has just been told.
+                continue
+            connection.cursor = base
+            if connection.snapshot is not None:
+                connection.snapshot.close()
+                connection.snapshot = None
             if connection in behind or not connection.unsent:
                 connection.unsent += told(connection.audience)
         # Those in a chase, too: it ends when it finds something unsent, and leaves the rest to whoever waits for room.
@@ -176,7 +182,9 @@ class Tail:
         for connection, since in list(self._behind.items()):
             if now - since >= self.heartbeat and not connection.unsent:
                 self._behind[connection] = now
-                write(self.reactor, connection, connection.audience.frame(self._heartbeat(connection.audience)))
+                connection.unsent = connection.audience.frame(self._heartbeat(connection.audience))
+                # Not a write alone: where it finds room, nobody would be told of that room any more.
+                self.pump(connection)
         if self._rounds:
             self.reactor.mark(self)
 
@@ -333,8 +341,8 @@ class Tail:
         if chase is not None and chase is not asyncio.current_task():
             chase.cancel()
         elif chase is None and connection.snapshot is not None:
-            snapshot, connection.snapshot = connection.snapshot, None
-            asyncio.get_running_loop().create_task(snapshot.aclose(), name="close-snapshot")
+            connection.snapshot.close()
+            connection.snapshot = None
         audience.readers -= 1
         if not audience.readers:
             del self._audiences[audience.view]

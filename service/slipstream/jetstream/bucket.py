@@ -15,12 +15,12 @@ from nats.js.api import KeyValueConfig, StorageType
 from nats.js.kv import KeyValue
 
 from slipstream.jetstream import stream as streams
-from slipstream.jetstream.api import Api, away
+from slipstream.jetstream.api import NO_MESSAGE, Api, ApiError, away
 from slipstream.jetstream.client import parse_headers
 from slipstream.jetstream.feed import Feed
 from slipstream.jetstream.subjects import TENANTS_BUCKET, Delivered
 from slipstream.protocol.errors import Code, SlipstreamError
-from slipstream.tenants.document import from_json, to_json
+from slipstream.tenants.document import TenantError, from_json, to_json
 from slipstream.tenants.model import Tenant
 from slipstream.tenants.registry import Registry
 
@@ -32,7 +32,7 @@ _ATTEMPTS = 5
 
 
 class Bucket:
-    """Reads and writes tenant documents; every write is a compare-and-set."""
+    """Reads and writes tenant documents; every put is a compare-and-set."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -83,10 +83,14 @@ class Bucket:
 
     async def delete(self, name: str) -> bool:
         """Remove the document; False when there was none."""
-        if await self.get(name) is None:
+        bucket = await self._open()
+        try:
+            with _translated():
+                # Not `self.get`: a broken document can be removed, too.
+                await bucket.get(name)
+                await bucket.delete(name)
+        except js_errors.KeyNotFoundError:
             return False
-        with _translated():
-            await (await self._open()).delete(name)
         return True
 
     async def list(self) -> list[Tenant]:
@@ -111,45 +115,76 @@ class TenantFollower:
         self._api = api
         self._registry = registry
         self._created = ""
-        self._until: int | None = 0
+        self._until: int | None = None
         self._tenants: dict[str, Tenant] = {}
-        self._feed = Feed(api, feed_api, _STREAM, f"{process}-tenants", self._take, self._locate)
+        self._feed = Feed(
+            api,
+            feed_api,
+            _STREAM,
+            f"{process}-tenants",
+            take=self._take,
+            locate=self._locate,
+            confirm=self._confirm,
+        )
 
     async def run(self) -> None:
         """Follow until cancelled."""
         await self._feed.run()
 
-    async def _locate(self, last: int | None) -> int:
-        found = streams.describe(await streams.info(self._api, _STREAM))
-        if last is not None and found.created == self._created and found.state.last_seq >= last:
-            return last
-        self._created = found.created
-        self._until = found.state.last_seq
+    async def _locate(self, _last: int | None) -> int:
+        """From the beginning, always: a bucket is small, and what was read before may have been rewritten since."""
+        self._created = (await streams.info(self._api, _STREAM))["created"]
+        # The newest message that is there: the stream's last sequence may be a marker that was purged since.
+        self._until = await self._newest()
         self._tenants = {}
         self._settle(0)
         return 0
 
+    async def _confirm(self) -> bool:
+        return bool((await streams.info(self._api, _STREAM))["created"] == self._created)
+
+    async def _newest(self) -> int:
+        try:
+            answer = await self._api.call(f"STREAM.MSG.GET.{_STREAM}", {"last_by_subj": f"{_PREFIX}>"})
+        except ApiError as error:
+            if error.err_code == NO_MESSAGE:
+                return 0
+            raise
+        return int(answer["message"]["seq"])
+
     def _take(self, delivered: Delivered, subject: str, data: bytes, raw: bytes) -> None:
         name = subject.removeprefix(_PREFIX)
         if raw and parse_headers(raw).get("KV-Operation") in ("DEL", "PURGE"):
-            self._tenants.pop(name, None)
-            self._registry.remove(name)
+            self._remove(name)
         else:
             try:
-                tenant = from_json(data)
-            except (ValueError, SlipstreamError) as error:
+                self._put(name, from_json(data))
+            except TenantError as error:
                 # What stood there before stays in force: a broken document must not take a tenant away.
                 _logger.error("the document of tenant %r is broken and ignored: %s", name, error)
-            else:
-                self._tenants[name] = tenant
-                if self._registry.loaded:
-                    self._registry.put(tenant)
+                if self._until is not None and (known := self._registry.get(name)) is not None:
+                    self._tenants[name] = known
         self._settle(delivered.stream_seq)
 
+    def _put(self, name: str, tenant: Tenant) -> None:
+        if tenant.name != name:
+            raise TenantError([f"metadata.name: it is {tenant.name}, the key is {name}"])
+        if self._until is None:
+            self._registry.put(tenant)
+        else:
+            self._tenants[name] = tenant
+
+    def _remove(self, name: str) -> None:
+        if self._until is None:
+            self._registry.remove(name)
+        else:
+            self._tenants.pop(name, None)
+
     def _settle(self, seq: int) -> None:
+        """The registry sees a (re)load only when it is whole."""
         if self._until is not None and seq >= self._until:
-            self._registry.replace(dict(self._tenants))
-            self._until = None
+            tenants, self._tenants, self._until = self._tenants, {}, None
+            self._registry.replace(tenants)
 
 
 @contextmanager

@@ -10,14 +10,15 @@ import asyncio
 from typing import Any, NamedTuple
 
 import orjson
-from nats.aio.client import Client as NatsClient
+from nats import errors as nats_errors
 
 from slipstream.jetstream.api import ApiError, away
-from slipstream.jetstream.client import parse_headers
+from slipstream.jetstream.client import Client, parse_headers
 from slipstream.jetstream.link import Link
 
 _NO_MESSAGE = "404"
 _END = "204"
+_NOBODY = "503"
 
 
 class Stored(NamedTuple):
@@ -53,8 +54,10 @@ class _Collector:
             self.done.set_result(Answer(self.answer, int(headers.get("Nats-Num-Pending", "0"))))
         elif status == _NO_MESSAGE:
             self.done.set_result(Answer(self.answer, 0))
+        elif status == _NOBODY:
+            self.done.set_exception(ApiError(503, 0, "nobody answers: the stream is gone, or JetStream is electing"))
         elif status is not None:
-            self.done.set_exception(ApiError(int(status), 0, headers.get("Description", "Direct Get failed")))
+            self.done.set_exception(ApiError(int(status), 0, headers["Description"] or "Direct Get failed"))
         else:
             self.answer.append(
                 Stored(
@@ -70,38 +73,37 @@ class Direct:
         self._link = link
         self._timeout = timeout
         self._inbox = ""
-        self._client: NatsClient | None = None
+        self._client: Client | None = None
         self._flights: dict[str, _Collector] = {}
         self._token = 0
         self._opening = asyncio.Lock()
 
     async def batch(self, stream: str, body: dict[str, Any]) -> Answer:
         """A batch request (`batch` must be in `body`). An empty answer is no proof of the end: replicas may lag."""
-        await self._attach()
         self._token += 1
         token = str(self._token)
         collector = _Collector(asyncio.get_running_loop().create_future())
         self._flights[token] = collector
         try:
-            await self._link.client.publish(
-                f"$JS.API.DIRECT.GET.{stream}", orjson.dumps(body), reply=f"{self._inbox}.{token}"
-            )
-            return await asyncio.wait_for(collector.done, self._timeout)
-        except ApiError:
-            raise
-        except Exception as error:
+            # Not wait_for, which Python 3.11 lets swallow a cancellation that comes together with the answer.
+            async with asyncio.timeout(self._timeout):
+                client = await self._attach()
+                reply = f"{self._inbox}.{token}"
+                await client.publish(f"$JS.API.DIRECT.GET.{stream}", orjson.dumps(body), reply=reply)
+                return await collector.done
+        except (TimeoutError, OSError, nats_errors.Error) as error:
             raise away(error) from error
         finally:
             del self._flights[token]
 
-    async def _attach(self) -> None:
+    async def _attach(self) -> Client:
         async with self._opening:
             client = self._link.client
-            if self._client is client:
-                return
-            self._inbox = client.new_inbox()
-            await client.tap(f"{self._inbox}.*", self._take)
-            self._client = client
+            if self._client is not client:
+                self._inbox = client.new_inbox()
+                await client.tap(f"{self._inbox}.*", self._take)
+                self._client = client
+            return client
 
     def _take(self, subject: str, _reply: str, payload: bytes, raw: bytes) -> None:
         collector = self._flights.get(subject.rpartition(".")[2])

@@ -35,6 +35,9 @@ Take = Callable[[Delivered, str, bytes, bytes], None]
 Locate = Callable[[int | None], Awaitable[int]]
 """Checks the stream and answers after which sequence to go on; see `Feed`."""
 
+Confirm = Callable[[], Awaitable[bool]]
+"""Answers whether the stream is still the one that was located; see `Feed`."""
+
 
 class Feed:
     """Follows one stream for as long as `run` runs.
@@ -42,15 +45,21 @@ class Feed:
     `locate(last)` is asked before every consumer: given the last sequence taken (None at first) it checks the stream
     and answers after which sequence to go on; it may tell its own listeners that something is missing. It raises
     SlipstreamError while the stream cannot be read.
+
+    `confirm()` is asked after every consumer was made: a stream that was deleted and made anew in between gives a
+    consumer that waits, heartbeats and all, for a sequence of the old one (nats-server does not clamp `opt_start_seq`).
     """
 
-    def __init__(self, api: Api, feed_api: Api, stream: str, process: str, take: Take, locate: Locate) -> None:
+    def __init__(
+        self, api: Api, feed_api: Api, stream: str, process: str, *, take: Take, locate: Locate, confirm: Confirm
+    ) -> None:
         self._api = api
         self._link = feed_api.link
         self._stream = stream
         self._name = f"edge-{process}"
         self._take_message = take
         self._locate = locate
+        self._confirm = confirm
         self._cursor: Cursor | None = None
         self._wake = asyncio.Event()
         self._client: Client | None = None
@@ -76,11 +85,16 @@ class Feed:
                     self._act(self._cursor.tick(time.monotonic()))
         finally:
             forget()
+            if self._cursor is not None and self._cursor.following:
+                # Without its consumer: whoever runs this again need not wait for the silence.
+                self._cursor.lost("it was stopped")
             await self._detach()
 
     async def _pause(self) -> None:
+        # Not wait_for, which Python 3.11 lets swallow a cancellation that comes together with the wake-up.
         try:
-            await asyncio.wait_for(self._wake.wait(), _TICK)
+            async with asyncio.timeout(_TICK):
+                await self._wake.wait()
         except TimeoutError:
             return
         self._wake.clear()
@@ -98,6 +112,9 @@ class Feed:
                 cursor.rewind(base)
             self._cursor = cursor
             await self._create(cursor, base)
+            if not await self._confirm():
+                cursor.lost("the stream was made anew while the consumer was")
+                return False
         except (SlipstreamError, ApiError, OSError, nats_errors.Error) as error:
             if cursor is not None and cursor.following:
                 cursor.lost(f"could not be made: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from slipstream.jetstream.api import Api
@@ -17,6 +18,8 @@ from slipstream.protocol.event import make_record
 from slipstream.protocol.position import Position, mark_of
 from slipstream.protocol.topic import topic_of
 
+_logger = logging.getLogger(__name__)
+
 
 class Follower:
     """Feeds one tenant's sink, from the head of the stream on, through every fault of the way there."""
@@ -27,7 +30,9 @@ class Follower:
         self._state: State | None = None
         self._last = 0
         self._last_time_ms: int | None = None
-        self.feed = Feed(api, feed_api, source.stream, process, self._take, self._locate)
+        self.feed = Feed(
+            api, feed_api, source.stream, process, take=self._take, locate=self._locate, confirm=self._confirm
+        )
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -48,6 +53,9 @@ class Follower:
         self._begin(state, base, await self._source.time_of(base) if base else None, verdict.reason)
         return base
 
+    async def _confirm(self) -> bool:
+        return self._state is not None and (await self._source.state()).epoch == self._state.epoch
+
     def _begin(self, state: State, base: int, base_time_ms: int | None, reason: Reason | None) -> None:
         self._state, self._last, self._last_time_ms = state, base, base_time_ms
         self._sink.restart(state, base, base_time_ms, reason)
@@ -59,4 +67,11 @@ class Follower:
             self._begin(self._state, seq - 1, None, Reason.expired)
         headers = parse_headers(raw) if raw else None
         self._last, self._last_time_ms = seq, time_ms
-        self._sink.append(make_record(seq, time_ms, topic_of(subject), headers, data, self._source.event_bytes))
+        record = make_record(seq, time_ms, topic_of(subject), headers, data, self._source.event_bytes)
+        try:
+            self._sink.append(record)
+        except Exception:
+            # Reading it again would fail again, and passing over it in silence would be a loss that nobody is told.
+            _logger.exception("event %d of %s failed in this process; its readers are told a gap", seq, subject)
+            if self._state is not None:
+                self._begin(self._state, seq, time_ms, Reason.undeliverable)

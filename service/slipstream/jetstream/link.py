@@ -54,12 +54,16 @@ class Access(NamedTuple):
 
 
 class Link:
-    """A named connection; `client` is the one to use now and may be another one a moment later."""
+    """A named connection; `client` is the one to use now and may be another one a moment later.
+
+    Until `open` has succeeded there is none: asking for it raises UPSTREAM_UNAVAILABLE. (An edge listens before NATS
+    has answered; nats-py meets a request on a client that never connected with an AssertionError.)
+    """
 
     def __init__(self, access: Access, name: str) -> None:
         self._access = access
         self.name = name
-        self.client = Client()
+        self._client: Client | None = None
         self.replaced = 0
         self._restored: list[Callable[[], None]] = []
         self._closing: set[asyncio.Task[None]] = set()
@@ -68,9 +72,16 @@ class Link:
         self._said = (0.0, "")
 
     @property
+    def client(self) -> Client:
+        """The connection to use now."""
+        if self._client is None:
+            raise SlipstreamError(Code.UPSTREAM_UNAVAILABLE, "NATS has not answered yet: try again", retry_after=2.0)
+        return self._client
+
+    @property
     def up(self) -> bool:
         """True while the connection is established and its read loop runs."""
-        return self.client.is_connected and self.client.reading
+        return self._client is not None and self._client.is_connected and self._client.reading
 
     def on_restored(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` after every reconnect or replacement; the answer takes it back."""
@@ -83,7 +94,7 @@ class Link:
         warned = False
         while True:
             try:
-                self.client = await self._connect()
+                self._client = await self._connect()
             except (TimeoutError, OSError, nats_errors.Error) as error:
                 if not warned:
                     warned = True
@@ -109,7 +120,8 @@ class Link:
 
     async def close(self) -> None:
         """Close the connection, within two seconds."""
-        self._abandon(self.client)
+        if self._client is not None:
+            self._abandon(self._client)
         if self._closing:
             await asyncio.wait(self._closing, timeout=2.0)
 
@@ -138,7 +150,7 @@ class Link:
         except (TimeoutError, OSError, nats_errors.Error) as error:
             _logger.warning("NATS does not answer: %s", _reason(error))
             return
-        old, self.client = self.client, fresh
+        old, self._client = self.client, fresh
         self.replaced += 1
         self._stale = 0
         self._down_since = None
@@ -181,7 +193,6 @@ class Link:
                 f"nats-server {version.major}.{version.minor}.{version.patch} is too old: slipstream needs {needed} or"
                 " newer. Update the server, or point SLIPSTREAM_NATS_URL to a newer one.",
             )
-        client.heard_at = time.monotonic()
         return client
 
     def _abandon(self, client: Client) -> None:

@@ -51,19 +51,19 @@ class Publisher:
             headers["Nats-Msg-Id"] = message_id
         if traceparent is not None:
             headers["traceparent"] = traceparent
-        try:
-            message = await self._api.link.client.request(
-                subject(tenant, topic), data, timeout=_TIMEOUT, headers=headers
+        client = self._api.link.client
+        if len(data) + _weight(headers) > client.max_payload:
+            # nats-py counts the data alone; the server would close the connection, and with it everybody's requests.
+            raise SlipstreamError(
+                Code.BAD_REQUEST, "the event is larger than this NATS server takes (max_payload)", status=413
             )
+        try:
+            message = await client.request(subject(tenant, topic), data, timeout=_TIMEOUT, headers=headers)
         except nats_errors.NoRespondersError as error:
             raise SlipstreamError(
                 Code.UPSTREAM_UNAVAILABLE,
                 f"no stream takes the events of tenant {tenant} now: JetStream is electing or the stream is gone",
                 retry_after=2.0,
-            ) from error
-        except nats_errors.MaxPayloadError as error:
-            raise SlipstreamError(
-                Code.BAD_REQUEST, "the event is larger than this NATS server takes (max_payload)", status=413
             ) from error
         except (TimeoutError, OSError, nats_errors.Error) as error:
             raise away(error) from error
@@ -87,6 +87,12 @@ class Publisher:
             known = (now, (await streams.find(self._api, tenant)).state.epoch)
             self._epochs[tenant] = known
         return known[1]
+
+
+def _weight(headers: dict[str, str]) -> int:
+    """The bytes of a NATS header block (ADR-4), which count towards max_payload."""
+    lines = sum(len(f"{name}: {value}\r\n".encode()) for name, value in headers.items())
+    return len("NATS/1.0\r\n") + lines + len("\r\n")
 
 
 def _refused(tenant: str, error: ApiError) -> SlipstreamError:

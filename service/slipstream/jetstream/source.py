@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 from slipstream.jetstream import stream as streams
-from slipstream.jetstream.api import NO_MESSAGE, Api, ApiError, away
+from slipstream.jetstream.api import NO_MESSAGE, Api, ApiError
 from slipstream.jetstream.direct import Direct, Stored
 from slipstream.jetstream.pull import pull
 from slipstream.jetstream.subjects import stream_of
@@ -18,6 +18,8 @@ from slipstream.protocol.event import Record, make_record
 from slipstream.protocol.topic import Filters, subject, topic_of
 
 _BATCH_BYTES = 256 * 1024
+_LATEST_MS = (2**63 - 1) // 1_000_000
+"""In the year 2262: the server counts nanoseconds in 64 bits, and takes a later time for one long ago (measured)."""
 
 
 class JetStreamSource:
@@ -60,7 +62,9 @@ class JetStreamSource:
 
     async def first_since(self, time_ms: int) -> int | None:
         """See `Source.first_since`."""
-        messages, _ = await self._get({"start_time": streams.format_time(time_ms), "batch": 1})
+        if time_ms > _LATEST_MS:
+            return None
+        messages, _ = await self._get({"start_time": streams.format_time(max(0, time_ms)), "batch": 1})
         return messages[0].seq if messages else None
 
     async def time_of(self, seq: int) -> int | None:
@@ -91,7 +95,9 @@ class JetStreamSource:
         try:
             answer = await self._direct.batch(self.stream, body)
         except ApiError as error:
-            raise away(error) from error
+            raise SlipstreamError(
+                Code.UPSTREAM_UNAVAILABLE, f"JetStream cannot read {self.stream}: {error}", retry_after=2.0
+            ) from error
         return answer.messages, answer.pending
 
     async def _leader(self, body: dict[str, Any]) -> dict[str, Any] | None:

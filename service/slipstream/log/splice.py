@@ -4,7 +4,8 @@ A reader attaches first and reads afterwards: from that moment every new event i
 cursor through the stream and the ring until it reaches the head, and becomes live in the same step. Where a filtered
 replay ends cannot be told by an empty answer (a replica may lag): it ends at the fence, the newest matching event by
 the leader, asked for after the ring's head was noted. All that matches and is not newer than that head is then known
-to lie at or before the fence, so that a cursor which has passed the fence may jump to that head.
+to lie at or before the fence, or to have been evicted before the stream's first: a cursor which has passed the fence,
+and whose next event is retained, may jump to that head.
 """
 
 from __future__ import annotations
@@ -12,12 +13,18 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import NamedTuple
 
+from slipstream.log.source import State
+
 
 class Fence(NamedTuple):
-    """`last_match`: the newest matching sequence by the leader. `head`: the ring's last sequence before asking."""
+    """`last_match`: the newest matching sequence by the leader. `head`: the ring's last sequence before asking.
+
+    `state`: what the leader said of the stream after that.
+    """
 
     last_match: int
     head: int
+    state: State
 
 
 class Step(Enum):
@@ -45,6 +52,6 @@ def step(cursor: int, base: int, last: int, fence: Fence | None) -> Step:
         return Step.RING
     if fence is None:
         return Step.FENCE
-    if cursor < fence.last_match:
+    if cursor < max(fence.last_match, fence.state.first_seq - 1):
         return Step.REPLAY
     return Step.JUMP if fence.head > cursor else Step.FENCE
