@@ -1,0 +1,125 @@
+"""One HTTP connection with one GET on it: connect, send, read the head, then read the body. Every wait is bounded."""
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Self
+from urllib.parse import quote, urlencode, urlsplit
+
+from slipstream.client.http import Head, HttpError, Response
+
+READ_BYTES: Final = 64 * 1024
+_PORTS: Final = MappingProxyType({"http": 80, "https": 443})
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where an address leads. target: path and query. authority: what the Host header says."""
+
+    host: str
+    port: int
+    secure: bool
+    authority: str
+    target: str
+
+    @classmethod
+    def parse(cls, url: str, default_path: str, parameters: list[tuple[str, str]]) -> Self:
+        """The endpoint of a URL; `default_path` where it has none, `parameters` added to its query.
+
+        Raises ValueError when it is no http or https URL, or carries a user name.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in _PORTS or not parts.hostname:
+            raise ValueError(f"{url!r} is not an http:// or https:// URL")
+        if parts.username is not None:
+            raise ValueError("a user name in the URL is not sent anywhere: pass a token")
+        path = quote(parts.path if parts.path not in ("", "/") else default_path, safe="/%:@!$&'()*+,;=~")
+        query = "&".join(filter(None, (parts.query, urlencode(parameters))))
+        return cls(
+            parts.hostname,
+            parts.port or _PORTS[parts.scheme],
+            parts.scheme == "https",
+            parts.netloc,
+            f"{path}?{query}" if query else path,
+        )
+
+
+def request(endpoint: Endpoint, headers: dict[str, str]) -> bytes:
+    """A GET request. Raises ValueError when a header's value would end its line (CWE-93) or is not Latin-1."""
+    lines = [f"GET {endpoint.target} HTTP/1.1", f"Host: {endpoint.authority}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    if any("\r" in line or "\n" in line or "\0" in line for line in lines):
+        raise ValueError("a header's value or the URL has a line break: remove it")
+    return "".join(f"{line}\r\n" for line in [*lines, ""]).encode("latin-1")
+
+
+class Connection:
+    """An answered GET; made by `open`. head: its status and headers."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.head = Head(0, "")
+        self._reader = reader
+        self._writer = writer
+        self._response = Response()
+        self._early = b""
+
+    @classmethod
+    async def open(cls, endpoint: Endpoint, sent: bytes, *, context: ssl.SSLContext | None, seconds: float) -> Self:
+        """Connect, send the request, and wait for the headers of the answer, all within `seconds`.
+
+        Raises TimeoutError, OSError (ssl.SSLError is one), or HttpError.
+        """
+        async with asyncio.timeout(seconds):
+            reader, writer = await asyncio.open_connection(
+                endpoint.host, endpoint.port, ssl=context if endpoint.secure else None, limit=READ_BYTES
+            )
+            connection = cls(reader, writer)
+            try:
+                writer.write(sent)
+                await writer.drain()
+                await connection._read_head()
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    async def _read_head(self) -> None:
+        while self._response.head is None:
+            self._early += await self._receive()
+        self.head = self._response.head
+
+    async def _receive(self) -> bytes:
+        """Body bytes of the next piece that the peer sent, maybe none of them. Raises HttpError when it closed."""
+        piece = await self._reader.read(READ_BYTES)
+        if not piece:
+            self._response.end()
+        return self._response.feed(piece)
+
+    async def read(self, seconds: float) -> bytes:
+        """The next body bytes; b"" when the body is over. Waits at most `seconds` for the peer to send anything.
+
+        Raises TimeoutError, OSError, or HttpError when the peer closed inside the body.
+        """
+        if self._early:
+            body, self._early = self._early, b""
+            return body
+        while not self._response.done:
+            async with asyncio.timeout(seconds):
+                if body := await self._receive():
+                    return body
+        return b""
+
+    async def read_all(self, limit: int, seconds: float) -> bytes:
+        """The rest of the body within `seconds` altogether. Raises as `read`, and HttpError over `limit` bytes."""
+        body = b""
+        async with asyncio.timeout(seconds):
+            while part := await self.read(seconds):
+                body += part
+                if len(body) > limit:
+                    raise HttpError(f"a refusal's body of more than {limit} bytes")
+        return body
+
+    def close(self) -> None:
+        """Close at once. A reader has nothing left to send, so nothing is waited for."""
+        self._writer.transport.abort()

@@ -1,0 +1,259 @@
+"""A stream of events that outlives its connections: it comes back with its last id until it is closed or refused."""
+
+import asyncio
+import contextlib
+import logging
+import random
+import ssl
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, Self
+
+from slipstream.client.answer import Later, Refused, heartbeat_seconds, is_stream, judge, judge_error
+from slipstream.client.backoff import Reconnect
+from slipstream.client.connection import Connection, Endpoint, request
+from slipstream.client.http import HttpError
+from slipstream.client.order import GAP, Order, OrderViolation, is_control
+from slipstream.client.parser import Message, Parser
+
+PATH: Final = "/v1/events"
+SILENT_HEARTBEATS: Final = 2.5
+"""Heartbeats that may be missing, in part, before the connection counts as dead."""
+
+_ANSWER_BYTES: Final = 64 * 1024
+_logger = logging.getLogger(__name__)
+
+
+class Unreachable(Exception):
+    """No stream could be opened for `give_up_seconds`; the message has the last reason."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened so far.
+
+    connects: streams that were opened. resumes: those of them that sent a last event id. gaps: told losses.
+    events: producers' events handed out. failures: attempts that opened no stream.
+    """
+
+    connects: int = 0
+    resumes: int = 0
+    gaps: int = 0
+    events: int = 0
+    failures: int = 0
+
+
+class Stream:
+    """One subscription; iterate over it.
+
+    ``async with Stream(url, ["orders.>"], "acme") as stream: async for message in stream: ...``
+
+    Iteration gives producers' events and `stream.gap`, over all reconnects; it ends only by `close` or an exception:
+    Refused, OrderViolation, Unreachable, and ValueError for what is no event stream. A cancelled `anext` (a timeout
+    around it) loses nothing: the next one goes on.
+
+    last_event_id: of the last message handed out, for a later Stream to go on from. counters: see Counters.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is one thing a reader may want, all named
+        self,
+        url: str,
+        topics: Iterable[str] = (),
+        tenant: str | None = None,
+        *,
+        last_event_id: str | None = None,
+        since: str | None = None,
+        token: str | None = None,
+        parameters: Iterable[tuple[str, str]] = (),
+        context: ssl.SSLContext | None = None,
+        control: bool = False,
+        connect_seconds: float = 10.0,
+        silence_seconds: float = 60.0,
+        give_up_seconds: float = 300.0,
+        reconnect: Reconnect | None = None,
+        roll: Callable[[], float] = random.random,
+    ) -> None:
+        """Prepare; nothing is sent before the first message is awaited.
+
+        url: the server, with `/v1/events` added where it has no path. since: `now`, `earliest`, `last` or an RFC 3339
+        time. parameters: more of the query. context: for https, the default one if None. control: hand out the other
+        `stream.*` events too. connect_seconds: for connection, request and headers together. silence_seconds: until
+        the server has told its heartbeat, then 2.5 of those. roll: the jitter's dice, 0 <= roll() < 1.
+
+        Raises ValueError for a bad URL or header value, SlipstreamError for a malformed last_event_id.
+        """
+        query = [("topic", topic) for topic in topics]
+        query += [("since", since)] if since else []
+        self._endpoint = Endpoint.parse(url, PATH, [*query, *parameters])
+        # The second media type says that this client reads statuses: a passing refusal comes with its own, not as 200.
+        self._headers = {
+            "Accept": "text/event-stream, application/problem+json",
+            "Accept-Encoding": "identity",
+            "Cache-Control": "no-store",
+            "Connection": "close",
+        }
+        if tenant:
+            self._headers["X-Tenant-ID"] = tenant
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
+        self.last_event_id = last_event_id or ""
+        self.counters = Counters()
+        self._order = Order(last_event_id)
+        self._request()  # Fails here and now, not at the first reconnect.
+        self._context = context or (ssl.create_default_context() if self._endpoint.secure else None)
+        self._control = control
+        self._connect_seconds = connect_seconds
+        self._silence_default = self._silence = silence_seconds
+        self._give_up_seconds = give_up_seconds
+        self._reconnect = reconnect or Reconnect()
+        self._roll = roll
+        self._connection: Connection | None = None
+        self._parser = Parser()
+        self._pending: deque[Message] = deque()
+        self._connect_at = 0.0
+        self._away_since: float | None = None
+        self._closing = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the stream; a later `anext` raises StopAsyncIteration. May be called twice."""
+        self._closing.set()
+        self._disconnect()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message:
+        while not self._closing.is_set():
+            while self._pending:
+                message = self._pending.popleft()
+                if self._accept(message):
+                    return message
+            if self._connection is None:
+                await self._connect()
+            else:
+                await self._receive(self._connection)
+        raise StopAsyncIteration
+
+    def _request(self) -> bytes:
+        resume = {"Last-Event-ID": self.last_event_id} if self.last_event_id else {}
+        return request(self._endpoint, self._headers | resume)
+
+    async def _connect(self) -> None:
+        """Wait for the moment the next attempt is due, then make it."""
+        loop = asyncio.get_running_loop()
+        if self._away_since is None:
+            self._away_since = loop.time()
+        with contextlib.suppress(TimeoutError):  # The time is up: that is the normal case.
+            async with asyncio.timeout_at(self._connect_at):
+                await self._closing.wait()
+                return
+        try:
+            connection = await Connection.open(
+                self._endpoint, self._request(), context=self._context, seconds=self._connect_seconds
+            )
+            if not is_stream(connection.head):
+                try:
+                    body = await connection.read_all(_ANSWER_BYTES, self._connect_seconds)
+                finally:
+                    connection.close()
+                self._heed(judge(connection.head, body), opened=False)
+                return
+        except (OSError, TimeoutError, HttpError) as error:
+            self._failed(f"{type(error).__name__}: {error}", None)
+            return
+        if self._closing.is_set():
+            connection.close()
+            return
+        self._connection = connection
+        self._parser = Parser(self.last_event_id)
+        self._silence = self._silence_default
+        self.counters.connects += 1
+        self.counters.resumes += bool(self.last_event_id)
+
+    async def _receive(self, connection: Connection) -> None:
+        try:
+            body = await connection.read(self._silence)
+        except TimeoutError:
+            self._ended(f"silent for {self._silence:g} s")
+            return
+        except (OSError, HttpError) as error:
+            self._ended(f"{type(error).__name__}: {error}")
+            return
+        if not body:
+            self._ended("the server ended the stream")
+            return
+        try:
+            self._pending.extend(self._parser.feed(body))
+        except ValueError:
+            self.close()
+            raise
+        if self._parser.retry is not None:
+            self._reconnect.retry_ms = self._parser.retry
+
+    def _accept(self, message: Message) -> bool:
+        """Take a message in its turn; True when it is for the caller."""
+        try:
+            self._order.check(message.id, message.event)
+        except OrderViolation:
+            self.close()
+            raise
+        self.last_event_id = message.id
+        match message.event:
+            case "stream.ready":
+                self._away_since = None
+                self._reconnect.succeeded()
+                if heartbeat := heartbeat_seconds(message.data):
+                    self._silence = SILENT_HEARTBEATS * heartbeat
+            case "stream.gap":
+                self.counters.gaps += 1
+            case "stream.drain":
+                self._ended("the server drains")
+            case "error":
+                self._heed(judge_error(message.data), opened=self._away_since is None)
+            case name:
+                self.counters.events += not is_control(name)
+        return self._control or message.event == GAP or not is_control(message.event)
+
+    def _heed(self, verdict: Refused | Later, *, opened: bool) -> None:
+        if isinstance(verdict, Refused):
+            self.close()
+            raise verdict
+        reason = f"{verdict.status} {verdict.code}: {verdict.message}"
+        if opened:
+            self._ended(reason, verdict.after)
+        else:
+            self._failed(reason, verdict.after)
+
+    def _ended(self, reason: str, after: float | None = None) -> None:
+        """An open stream is over; come back after the server's time."""
+        if self._away_since is not None:  # It never became ready.
+            self._failed(reason, after)
+            return
+        self._schedule(reason, self._reconnect.ended() if after is None else after)
+
+    def _failed(self, reason: str, after: float | None) -> None:
+        self.counters.failures += 1
+        away = asyncio.get_running_loop().time() - (self._away_since or 0.0)
+        if self._away_since is not None and away > self._give_up_seconds:
+            self.close()
+            raise Unreachable(f"no stream for {away:.0f} s; the last attempt: {reason}")
+        self._schedule(reason, self._reconnect.failed(self._roll(), after))
+
+    def _schedule(self, reason: str, delay: float) -> None:
+        self._disconnect()
+        self._connect_at = asyncio.get_running_loop().time() + delay
+        _logger.info("%s: %s; again in %.2f s", self._endpoint.authority, reason, delay)
+
+    def _disconnect(self) -> None:
+        """Drop the connection, and what it brought that was not handed out: the resume brings it again."""
+        self._pending.clear()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
