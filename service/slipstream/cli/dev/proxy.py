@@ -1,0 +1,40 @@
+"""Caddy's configuration: one URL over all edges, and the page at `/`. Pure.
+
+The facts are measured ones: event streams are flushed at once, a dead edge's connection is refused and the request
+tried on the next within `try_duration`, and an open stream lives through 75 idle seconds.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from slipstream.cli.dev.ports import HOST
+
+
+def caddy_configuration(port: int, edges: Sequence[int], folder: Path) -> dict[str, Any]:
+    """Caddy's JSON document. edges: their ports. folder: the data folder, with `www` in it."""
+    streams = {
+        "handler": "reverse_proxy",
+        "flush_interval": -1,
+        "upstreams": [{"dial": f"{HOST}:{edge}"} for edge in edges],
+        "load_balancing": {
+            "selection_policy": {"policy": "least_conn"},
+            "try_duration": "5s",
+            "try_interval": "100ms",
+        },
+        "health_checks": {"passive": {"fail_duration": "1s", "max_fails": 1}},
+        "transport": {"protocol": "http", "dial_timeout": "1s"},
+    }
+    page = {"handler": "file_server", "root": str(folder / "www")}
+    fresh = {"handler": "headers", "response": {"set": {"Cache-Control": ["no-store"]}}}
+    server = {
+        "listen": [f"{HOST}:{port}"],
+        "automatic_https": {"disable": True},
+        "protocols": ["h1"],
+        "routes": [{"match": [{"path": ["/v1/*"]}], "handle": [streams]}, {"handle": [fresh, page]}],
+    }
+    return {
+        "admin": {"disabled": True, "config": {"persist": False}},
+        "storage": {"module": "file_system", "root": str(folder / "caddy")},
+        "apps": {"http": {"grace_period": "500ms", "servers": {"dev": server}}},
+    }

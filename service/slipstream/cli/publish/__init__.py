@@ -1,0 +1,1 @@
+"""`slipstream publish`: events into a tenant's log, over NATS."""

@@ -1,0 +1,1 @@
+"""`slipstream tenant ...`: the tenants' documents in the NATS bucket, and their streams."""
