@@ -85,6 +85,16 @@ def parse_tenant(parameters: MultiMapping[str], headers: CIMultiDictProxy[str]) 
     return check_tenant(name) if name else None
 
 
+def accepts_gzip(headers: CIMultiDictProxy[str]) -> bool:
+    """Whether the client takes gzip (RFC 9110 section 12.5.3): named, or by `*`, and not with a weight of 0."""
+    weights: dict[str, float] = {}
+    for part in ",".join(headers.getall("Accept-Encoding", ())).split(","):
+        coding, _, rest = part.strip().lower().partition(";")
+        weight = re.fullmatch(r"\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*", rest)
+        weights[coding.strip()] = float(weight[1]) if weight else 1.0
+    return weights.get("gzip", weights.get("*", 0.0)) > 0
+
+
 def _since(text: str | None) -> Wish:
     if not text:
         return Now()

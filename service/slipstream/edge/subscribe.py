@@ -9,9 +9,10 @@ from aiohttp import web
 from slipstream.edge.authorize import authorize
 from slipstream.edge.handoff import HandedOff, chunks, detach, head, quiet
 from slipstream.edge.problems import common_headers, jittered, stream_headers
-from slipstream.edge.query import parse_query
+from slipstream.edge.query import accepts_gzip, parse_query
 from slipstream.edge.services import SERVICES, Services
 from slipstream.fanout.audience import View
+from slipstream.fanout.compression import GZIP_HEADER, stored
 from slipstream.fanout.hub import Following
 from slipstream.fanout.start import Start, start
 from slipstream.protocol import control
@@ -30,8 +31,10 @@ async def subscribe(request: web.Request) -> web.StreamResponse:
         begun = await start(
             query.wish, following.tail, following.source, filters, services.replay_events(tenant), _now_ms()
         )
+        gzip = tenant.spec.compression == "gzip" and accepts_gzip(request.headers)
+        view = View(filters, chunks(request), query.heartbeat_event, gzip)
         try:
-            await _hand_over(request, services, following, begun, View(filters, chunks(request), query.heartbeat_event))
+            await _hand_over(request, services, following, begun, view)
         except BaseException:
             if begun.snapshot is not None:
                 await begun.snapshot.aclose()
@@ -73,7 +76,8 @@ def admit(services: Services) -> None:
 async def _hand_over(request: web.Request, services: Services, following: Following, begun: Start, view: View) -> None:
     options, hub = services.options, services.hub
     number = hub.number()
-    opening = head(stream_headers(request), chunked=view.chunked)
+    coding = {"Content-Encoding": "gzip"} if view.gzip else {}
+    opening = head({**stream_headers(request), **coding}, chunked=view.chunked)
     opening += _first(services, following.tail.tenant, f"{services.process}.{number}", begun, view)
     await quiet(request)
     if following.tail.incarnation != begun.incarnation:
@@ -94,6 +98,8 @@ def _first(services: Services, tenant: str, stream: str, begun: Start, view: Vie
     )
     if begun.gap is not None:
         block += control.gap(begun.place, begun.gap)
+    if view.gzip:
+        block = GZIP_HEADER + stored(block)
     return chunk(block) if view.chunked else block
 
 

@@ -76,3 +76,11 @@ class Connection:
         self.received = 0
         self.fence: Fence | None = None
         self.snapshot: Snapshot | None = None
+
+    def reposition(self, cursor: int) -> None:
+        """Go on after `cursor` of another log: what belonged to the chase in the old one is of no use."""
+        self.cursor = cursor
+        self.fence = None
+        if self.snapshot is not None:
+            self.snapshot.close()
+            self.snapshot = None

@@ -14,10 +14,10 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from slipstream.fanout.audience import Audience, Round, View, cut
+from slipstream.fanout.audience import GATHER_SECONDS, Audience, Round, View, cut
 from slipstream.fanout.connection import PARKED, Connection, State
 from slipstream.fanout.encode import frame_of
-from slipstream.fanout.outlet import flush, write, write_frames
+from slipstream.fanout.outlet import flush, send_records, write
 from slipstream.fanout.reactor import Reactor
 from slipstream.log.budget import Budget
 from slipstream.log.index import Index
@@ -31,7 +31,6 @@ from slipstream.protocol.frame import chunk, comment
 from slipstream.protocol.position import Position, mark_of
 
 _TURN = 256
-_REFILL_BYTES = 64 * 1024
 
 Chase = Callable[["Tail", Connection], Coroutine[Any, Any, None]]
 
@@ -61,6 +60,7 @@ class Tail:
         self._audiences: dict[View, Audience] = {}
         self._touched: dict[Audience, None] = {}
         self._rounds: deque[Round] = deque()
+        self._gathering = False
         self._behind: dict[Connection, float] = {}
         self._early: dict[Connection, None] = {}
         self._chases: dict[Connection, asyncio.Task[None]] = {}
@@ -83,7 +83,7 @@ class Tail:
             chunked = b""
             overrun: list[Audience] = []
             for audience in audiences:
-                if audience.view.chunked:
+                if audience.view.chunked and not audience.view.gzip:
                     chunked = chunked or chunk(frame)
                     audience.pending.append(chunked)
                 else:
@@ -101,7 +101,8 @@ class Tail:
     def restart(self, state: StreamState, base: int, base_time_ms: int | None, reason: Reason | None) -> None:
         """Go on after `base` of the log that `state` describes; a `reason` is told to every reader as a gap."""
         self._finish()
-        requested = self.position(self.ring.last) if self.epoch else None
+        requested = str(self.position(self.ring.last))
+        behind = {one: str(self.position(one.cursor)) for one in self._behind}
         self._budget.forget(self.ring)
         self.epoch = state.epoch
         self.ring = Ring(self.ring.limits, base, base_time_ms)
@@ -112,31 +113,26 @@ class Tail:
         self.resets += 1
         place = self.position(base)
 
-        def told(audience: Audience) -> bytes:
+        def told(audience: Audience, stood: str) -> bytes:
             certain = reason is Reason.expired and audience.view.filters.everything
-            gap = Gap(reason, None if requested is None else str(requested), place, certain)
-            return audience.frame(control.gap(place, gap))
+            return audience.frame(control.gap(place, Gap(reason, stood, place, certain)))
 
-        behind = set(self._behind)
         for audience in self._audiences.values():
             if audience.members:
-                self._rounds.append(Round(audience, [told(audience)], [base], PARKED - 1, base))
+                self._rounds.append(Round(audience, [told(audience, requested)], [base], PARKED - 1, base))
         self._finish()
         for audience in self._audiences.values():
             audience.told = base
             for connection in audience.members:
                 connection.floor = base
         for connection in self._behind:
-            connection.fence = None
             if reason is Reason.expired and connection.cursor >= base:
                 # It was ahead of the feed, and nothing is missing for it; or it has just been told.
+                connection.fence = None
                 continue
-            connection.cursor = base
-            if connection.snapshot is not None:
-                connection.snapshot.close()
-                connection.snapshot = None
+            connection.reposition(base)
             if connection in behind or not connection.unsent:
-                connection.unsent += told(connection.audience)
+                connection.unsent += told(connection.audience, behind.get(connection, requested))
         # Those in a chase, too: it ends when it finds something unsent, and leaves the rest to whoever waits for room.
         self._stale.extend(self._behind)
         self.reactor.mark(self)
@@ -146,19 +142,32 @@ class Tail:
     def step(self, until: float) -> bool:
         """One slice of work, until `until` (monotonic seconds); True when there is nothing left to do."""
         while True:
-            if not self._rounds:
-                if not self._touched:
-                    if self._refresh(until):
-                        self._wake()
-                        return not self._rounds and not self._touched
+            if self._rounds:
+                if self._rounds[0].advance(_TURN, self._lag, self.reactor.drop):
+                    self._rounds.popleft()
+            elif not self._gather():
+                if not self._refresh(until):
                     return False
-                for audience in self._touched:
-                    self._seal(audience)
-                self._touched.clear()
-            elif self._rounds[0].advance(_TURN, self._lag, self.reactor.drop):
-                self._rounds.popleft()
-            if time.monotonic() >= until and (self._rounds or self._touched or self._stale):
+                self._wake()
+                if not self._rounds:
+                    return True
+            if time.monotonic() >= until and (self._rounds or self._stale):
                 return False
+
+    def _gather(self) -> bool:
+        """Seal what is ripe; False when nothing was. What is not ripe yet calls for another turn later."""
+        now = time.monotonic()
+        for audience in [one for one in self._touched if one.ripe(now)]:
+            self._seal(audience)
+            del self._touched[audience]
+        if self._touched and not self._gathering:
+            self._gathering = True
+            asyncio.get_running_loop().call_later(GATHER_SECONDS, self._gathered)
+        return bool(self._rounds)
+
+    def _gathered(self) -> None:
+        self._gathering = False
+        self.reactor.mark(self)
 
     def beat(self, now: float) -> None:
         """Say something to everyone who has heard nothing for a heartbeat (`now` in monotonic seconds).
@@ -194,12 +203,13 @@ class Tail:
     def _seal(self, audience: Audience) -> None:
         if not audience.pending:
             return
-        frames, seqs = audience.pending, audience.seqs
-        audience.pending, audience.seqs = [], []
-        audience.beaten_at = time.monotonic()
-        audience.told = self.ring.last
+        before = audience.seqs[0] - 1
+        audience.beaten_at = audience.sealed_at = time.monotonic()
+        audience.told = audience.seqs[-1]
         if audience.members:
-            self._rounds.append(Round(audience, frames, seqs, seqs[0] - 1, self.ring.last))
+            self._rounds.append(Round(audience, *audience.take_pending(), before, self.ring.last))
+        else:
+            audience.pending, audience.seqs = [], []
 
     def _finish(self) -> None:
         for audience in self._touched:
@@ -264,7 +274,10 @@ class Tail:
     def admit(self, connection: Connection, head: bytes) -> None:
         """A new reader, at `connection.cursor`, whose first bytes are `head`. It is sent all that it has not had."""
         connection.unsent = head
-        connection.audience.readers += 1
+        audience = connection.audience
+        audience.readers += 1
+        # Where nothing that it wants lies between its place and the head, a checkpoint brings it there.
+        audience.told = min(audience.told, connection.cursor)
         self._park(connection)
         self.reactor.adopt(connection)
         self.pump(connection)
@@ -287,7 +300,8 @@ class Tail:
                     self._early[connection] = None
                     return
                 case Step.RING:
-                    if not self._refill(connection):
+                    missing = ring.after(connection.cursor)
+                    if not send_records(self.reactor, connection, missing, self.epoch, ring.last):
                         return
                 case _:
                     self._start_chase(connection)
@@ -299,27 +313,14 @@ class Tail:
         True when all of them went out; then its cursor is at the last one. False when it has to wait for room, or is
         gone.
         """
-        frames: list[bytes] = []
-        seqs: list[int] = []
-        audience, size = connection.audience, 0
-        filters = audience.view.filters
-        for record in records:
-            if record.seq <= connection.cursor or not filters.matches(record.topic):
-                continue
-            frame = audience.frame(frame_of(record, self.epoch))
-            frames.append(frame)
-            seqs.append(record.seq)
-            size += len(frame)
-            if size >= _REFILL_BYTES:
-                if not write_frames(self.reactor, connection, frames, seqs, record.seq):
-                    return False
-                frames, seqs, size = [], [], 0
-        last = max(records[-1].seq, connection.cursor) if records else connection.cursor
-        return write_frames(self.reactor, connection, frames, seqs, last)
+        end = max(records[-1].seq, connection.cursor) if records else connection.cursor
+        return send_records(self.reactor, connection, records, self.epoch, end)
 
     def arrive(self, connection: Connection) -> None:
         """A chase has brought the reader to where the ring covers it, and ends."""
         self.ended(connection)
+        # It may have been told nothing for the last stretch, and its audience all of it meanwhile.
+        connection.audience.told = min(connection.audience.told, connection.cursor - 1)
         self.pump(connection)
 
     def ended(self, connection: Connection) -> None:
@@ -390,20 +391,3 @@ class Tail:
         self._chases[connection] = asyncio.get_running_loop().create_task(
             self._chase(self, connection), name=f"chase-{self.tenant}-{connection.number}"
         )
-
-    def _refill(self, connection: Connection) -> bool:
-        frames: list[bytes] = []
-        seqs: list[int] = []
-        audience, size = connection.audience, 0
-        filters = audience.view.filters
-        after = self.ring.last
-        for record in self.ring.after(connection.cursor):
-            if filters.matches(record.topic):
-                frame = audience.frame(frame_of(record, self.epoch))
-                frames.append(frame)
-                seqs.append(record.seq)
-                size += len(frame)
-                if size >= _REFILL_BYTES:
-                    after = record.seq
-                    break
-        return write_frames(self.reactor, connection, frames, seqs, after)

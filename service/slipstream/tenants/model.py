@@ -85,7 +85,8 @@ class TenantSpec(_Part):
 
     replicas: copies of the log; more than one needs as many NATS servers in a cluster.
     event_bytes: largest event. topics_per_stream: most topics one stream may name. replay_events: most events that one
-    resume replays.
+    resume replays. compression: `gzip` for readers that accept it, or `none`, where events mix secrets with what an
+    attacker chooses (BREACH).
     """
 
     retention: Annotated[Retention, _NullIsEmpty] = Retention()
@@ -93,6 +94,7 @@ class TenantSpec(_Part):
     event_bytes: Annotated[_Size, Field(ge=1, le=8 * _MIB)] | None = None
     topics_per_stream: Annotated[_Count, Field(ge=1, le=1_000)] | None = None
     replay_events: Annotated[_Count, Field(ge=1, le=100_000_000)] | None = None
+    compression: Literal["gzip", "none"] = "gzip"
 
 
 class Metadata(_Part):
