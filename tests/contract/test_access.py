@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import datetime
+import datetime as dt
 import hashlib
 import ipaddress
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
-import nkeys
+import nkeys  # type: ignore[import-untyped]
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -119,15 +120,15 @@ class _Authority:
     def _build(
         self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, constraints: x509.BasicConstraints
     ) -> x509.Certificate:
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(hours=1))
+            .not_valid_before(now - dt.timedelta(hours=1))
+            .not_valid_after(now + dt.timedelta(hours=1))
             .add_extension(constraints, critical=True)
             .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))]), critical=False)
             .sign(self._key, hashes.SHA256())
@@ -151,7 +152,7 @@ class _Key:
         return f"{signed}.{_base64(self._pair.sign(signed.encode()))}"
 
 
-def _part(document: dict[str, object]) -> str:
+def _part(document: Mapping[str, object]) -> str:
     return _base64(json.dumps(document, separators=(",", ":")).encode())
 
 

@@ -13,7 +13,7 @@ DRAIN_SECONDS = 2.0
 DRAIN_GRACE_SECONDS = 5.0
 UP_SECONDS = 1.5
 """A server that has come back is left alone so long, however late the machine is: only servers that serve lose."""
-SMALL = {"SLIPSTREAM_RING_EVENTS": "40", "SLIPSTREAM_SNDBUF": "16384"}
+SMALL = {"SLIPSTREAM_RING_EVENTS": "40", "SLIPSTREAM_SNDBUF": "8192"}
 WATCH_SECONDS = 0.1
 
 

@@ -81,8 +81,9 @@ class Verdict:
         self.examples += other.examples
 
 
+@cache
 def place(id_: str) -> tuple[str, int] | None:
-    """Epoch and sequence number of an event id, None when it is none."""
+    """Epoch and sequence number of an event id, None when it is none. Cached: each comes to many readers."""
     found = _ID.fullmatch(id_)
     return (found[1], int(found[2])) if found else None
 
@@ -133,7 +134,7 @@ class _Judge:
         self.wanted = log.expected(history.filters, history.start)
         self.missing = dict.fromkeys(self.wanted)
         self.seen: set[int] = set()
-        self.last = history.start
+        self.last = 0
         self.epoch = ""
         self.verdict = Verdict()
 

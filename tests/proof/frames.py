@@ -7,7 +7,7 @@ from tests.sse import Parsed
 
 
 class FrameError(Exception):
-    """The server wrote what the contract does not: a CR, a NUL, bad UTF-8, an unknown field, a field twice."""
+    """The server wrote what the contract does not: a CR, a NUL, bad UTF-8, a field unknown or twice, a torn chunk."""
 
 
 class Frames:

@@ -14,7 +14,6 @@ FLIGHTS: Final = "flights"
 QUAKES: Final = "quakes"
 BROWSERS: Final = 0.15
 """Part of the readers that parse by a browser's rules, which costs several times as much."""
-SLOW: Final = 0.1
 
 _FILTERS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     FLIGHTS: (
@@ -121,7 +120,10 @@ def readers(size: Size) -> list[ReaderPlan]:
         early = number % 2 == 0
         since: Since = dice.choice(("now", "earliest")) if early else dice.choice(("now", "earliest", "time"))
         joins = dice.uniform(0.1, 0.9) * size.span
-        browser, slow = dice.random() < BROWSERS, dice.random() < SLOW
+        browser, slow = (
+            dice.random() < BROWSERS,
+            number % 8 == 0,
+        )  # Slow ones want everything: only a flood makes a lag.
         plans.append(ReaderPlan(f"reader {number}", tenant, filters, since, early, joins, browser, slow))
     return plans
 
@@ -149,8 +151,14 @@ def halves(plan: Sequence[Burst]) -> tuple[list[Burst], list[Burst]]:
     return list(plan[:body]), [replace(burst, at=0.0) for burst in plan[body:]]
 
 
+def last_fault(size: Size, nats: str) -> Fault:
+    """The kill of nats-server inside the last fifth of the events, when both edges are up."""
+    dice = random.Random(f"last/{size.seed}")
+    return Fault(dice.uniform(0.02, 0.2), nats, dice.uniform(0.1, 1.0))
+
+
 def faults(size: Size, edges: Sequence[str], nats: str) -> list[Fault]:
-    """An end of every edge about each 8 s and of nats-server about each 12 s of `span`, at least two of each.
+    """An end of every edge about each 8 s and of nats-server about each 15 s of `span`.
 
     Every fourth end of an edge is a drain. Half of all moments, and all those of nats-server, lie just behind the
     beginning of a burst, where publishes are unacknowledged and deliveries under way. A server's moments are spread
@@ -159,8 +167,8 @@ def faults(size: Size, edges: Sequence[str], nats: str) -> list[Fault]:
     dice = random.Random(f"faults/{size.seed}")
     begins = [burst.at for burst in bursts(size)]
     plan: list[Fault] = []
-    for target, every in (*((edge, 8.0) for edge in edges), (nats, 12.0)):
-        times = max(2, round(size.span / every))
+    for target, every in (*((edge, 8.0) for edge in edges), (nats, 15.0)):
+        times = max(1, round(size.span / every))
         phase = edges.index(target) / len(edges) if target in edges else 0.25
         for number in range(times):
             at = (number + phase + dice.uniform(0.0, 0.5)) * size.span / times

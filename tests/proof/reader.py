@@ -25,7 +25,7 @@ SILENCE_SECONDS = 40.0
 READ_BYTES = 65536
 SLOW_BUFFER_BYTES = 16384
 STALL_CHANCE = 0.2
-STALL_SECONDS = (0.5, 4.0)
+STALL_SECONDS = (0.5, 2.5)
 
 
 @dataclass(slots=True)
@@ -54,7 +54,11 @@ class _CutError(Exception):
 
 
 class Reader:
-    """Reads until it is told to stop, over the edges in turn. history: what the checker will judge."""
+    """Reads until it is told to stop, over the edges in turn.
+
+    history: what the checker will judge. cutting: whether it breaks connections off and stalls by itself.
+    flowing: while this event is clear it reads nothing.
+    """
 
     def __init__(
         self, plan: ReaderPlan, ports: Sequence[int], book: Book, tally: Tally, texts: dict[str, str], seed: int
@@ -63,6 +67,8 @@ class Reader:
         self.plan = plan
         self.history = History(plan.name, plan.filters)
         self.cutting = True
+        self.flowing = asyncio.Event()
+        self.flowing.set()
         self.last_id = ""
         self.last_seq = 0
         self.moment: datetime | None = None
@@ -139,6 +145,7 @@ class Reader:
                 await asyncio.sleep(self._dice.uniform(*STALL_SECONDS))
 
     async def _receive(self, reader: asyncio.StreamReader) -> bytes:
+        await self.flowing.wait()
         try:
             async with asyncio.timeout(self._silence):
                 block = await reader.read(READ_BYTES)

@@ -19,6 +19,7 @@ from tests.servers import Edge, NatsServer, apply_tenant, wait_until
 
 TENANTS = (plan.FLIGHTS, plan.QUAKES)
 JOIN_SECONDS = 20.0
+FINALE_SECONDS = 20.0
 SETTLE_SECONDS = 40.0
 LINGER_SECONDS = 0.5
 """How long the readers go on after the last expected event, to catch one too many."""
@@ -83,8 +84,7 @@ class _Run:
                 async with asyncio.TaskGroup() as work:
                     work.create_task(publisher.publish(body), name="publisher")
                     work.create_task(self.chaos.run(self.faults), name="faults")
-                # Behind the last fault, so that what it broke in a live feed shows.
-                await publisher.publish(tail)
+                await self._finale(publisher, tail)
                 await self._settle()
                 for task in background:
                     task.cancel()
@@ -105,11 +105,33 @@ class _Run:
     async def _early_readers_are_in(self) -> bool:
         return all(reader.is_ready for reader in self.readers if reader.plan.early)
 
+    async def _finale(self, publisher: Publisher, tail: list[plan.Burst]) -> None:
+        """The last events, with both edges up and readers live, so that what shows only then is seen to go wrong.
+
+        Feeds that NATS's death breaks while they deliver, and readers that take nothing while the log runs on.
+        """
+        slow = [reader for reader in self.readers if reader.plan.slow]
+        for reader in slow:
+            reader.cutting = False
+        await self._complete(FINALE_SECONDS)
+        for reader in slow:
+            reader.flowing.clear()
+        async with asyncio.TaskGroup() as work:
+            work.create_task(publisher.publish(tail), name="publisher")
+            work.create_task(self.chaos.run([plan.last_fault(self.size, self.nats.name)]), name="faults")
+        for reader in slow:
+            reader.flowing.set()
+
     async def _settle(self) -> None:
         """Wait until every reader has the last event it is promised. A reader that never gets there is judged so."""
-        behind = {reader: self.books[reader.plan.tenant].last_match(reader.plan.filters) for reader in self.readers}
         for reader in self.readers:
             reader.cutting = False
+        await self._complete(SETTLE_SECONDS)
+        await asyncio.sleep(LINGER_SECONDS)
+
+    async def _complete(self, seconds: float) -> None:
+        """Wait, for so long at most, until every reader has the last event that was acknowledged so far."""
+        behind = {reader: self.books[reader.plan.tenant].last_match(reader.plan.filters) for reader in self.readers}
 
         async def complete() -> bool:
             for reader in [one for one, last in behind.items() if one.is_ready and one.last_seq >= last]:
@@ -117,10 +139,9 @@ class _Run:
             return not behind
 
         try:
-            await wait_until(complete, seconds=SETTLE_SECONDS, what="all readers complete")
+            await wait_until(complete, seconds=seconds, what="all readers complete")
         except TimeoutError:
-            self.show(time.time() - self.began, f"{len(behind)} readers never came to the end")
-        await asyncio.sleep(LINGER_SECONDS)
+            self.show(time.time() - self.began, f"{len(behind)} readers are not at the end after {seconds:g} s")
 
     async def _judge(self, publisher: Publisher) -> Result:
         result = Result(self.size.seed, len(self.readers), self.tally)

@@ -3,6 +3,8 @@
 import random
 from dataclasses import dataclass
 
+from tests.proof.frames import FrameError
+
 
 @dataclass(slots=True)
 class Cut:
@@ -40,7 +42,7 @@ class Body:
         self._left = 0
 
     def feed(self, block: bytes) -> bytes:
-        """The body bytes in these bytes; none beyond the cut. Raises ValueError on malformed framing."""
+        """The body bytes in these bytes; none beyond the cut. Raises FrameError on malformed framing."""
         body = self._dechunk(block) if self.chunked else block
         if self._octets is not None:
             body = body[: self._octets]
@@ -59,7 +61,10 @@ class Body:
                 end = wire.find(b"\r\n", at)
                 if end < 0:
                     break
-                self._left = int(wire[at:end], 16) + 2
+                try:
+                    self._left = int(wire[at:end], 16) + 2
+                except ValueError as error:
+                    raise FrameError(f"no chunk size: {wire[at:end][:80]!r}") from error
                 self.ended = self._left == 2
                 at = end + 2
             part = wire[at : at + self._left]

@@ -1,9 +1,11 @@
 import random
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.proof.frames import FrameError
 from tests.proof.wire import Body, Cut
 
 BLOCKS = [b"id: 1\ndata: a\n\n", b"x", b"\r\n\r\n", b"0123456789" * 40]
@@ -46,3 +48,8 @@ def test_cuts_of_every_kind_are_drawn() -> None:
     assert {cut.reset for cut in cuts if cut.events} == {True, False}
     assert min(cut.octets for cut in cuts if cut.octets) < 10
     assert max(cut.octets for cut in cuts if cut.octets) > 50_000
+
+
+def test_torn_framing_is_an_error() -> None:
+    with pytest.raises(FrameError, match="no chunk size"):
+        chunked().feed(b"3\r\nabc\r\ndata: x\r\n")
