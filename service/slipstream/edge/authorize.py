@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from slipstream.edge.query import parse_tenant
-from slipstream.edge.services import SERVICES
+from slipstream.edge.services import SERVICES, Services
 from slipstream.protocol.errors import Code, SlipstreamError, quoted
 from slipstream.tenants.model import Tenant
 
@@ -18,6 +18,11 @@ def authorize(request: web.Request) -> Tenant:
     name = parse_tenant(request.query, request.headers)
     if name is None:
         raise SlipstreamError(Code.BAD_REQUEST, "say which tenant: ?tenant=NAME or the header X-Tenant-ID")
+    return known(services, name)
+
+
+def known(services: Services, name: str) -> Tenant:
+    """The tenant of this name. Raises NOT_FOUND, or UPSTREAM_UNAVAILABLE while there is no telling."""
     tenant = services.registry.get(name)
     if tenant is not None:
         return tenant

@@ -28,6 +28,7 @@ _logger = logging.getLogger(__name__)
 _PASSING: Final = frozenset({429, 503})
 _RETRY_MIN_MS: Final = 1_000
 _STREAM_TYPE: Final = "text/event-stream"
+STREAM_PATH: Final = "/v1/events"
 
 # What aiohttp itself refuses, by its status.
 _CODES: Final[Mapping[int, Code]] = {
@@ -131,6 +132,9 @@ def jittered(base_ms: int) -> int:
 
 
 def _wants_stream(request: web.Request) -> bool:
+    if request.method not in ("GET", "HEAD") or request.path != STREAM_PATH:
+        # To a publisher 200 says that its event is stored.
+        return False
     wish = request.query.get("refusal")
     if wish in ("stream", "status"):
         return wish == "stream"

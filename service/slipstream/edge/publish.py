@@ -33,7 +33,10 @@ async def publish(request: web.Request) -> web.StreamResponse:
     if services.draining:
         admit(services)
     body = await _body(request, services.options.body_deadline, services.event_bytes(tenant))
-    topic, event, data, key, identity = _parse(body, request.headers.get("Idempotency-Key"))
+    keys = request.headers.getall("Idempotency-Key", ())
+    if len(keys) > 1:
+        raise SlipstreamError(Code.BAD_REQUEST, "the header Idempotency-Key is repeated: send it once")
+    topic, event, data, key, identity = _parse(body, keys[0] if keys else None)
     if len(data) > services.event_bytes(tenant):
         raise SlipstreamError(
             Code.BAD_REQUEST,
@@ -98,17 +101,33 @@ def _parse(body: bytes, idempotency_key: str | None) -> tuple[str, str, bytes, s
     if "data" not in document:
         raise SlipstreamError(Code.BAD_REQUEST, "data is missing: send a string as it is, anything else as JSON")
     topic = check_topic(_text(document, "topic", required=True) or "")
-    event = check_event_name(_text(document, "event") or "")
-    key = _text(document, "key")
+    event = check_event_name(_header(document, "event") or "")
+    key = _header(document, "key")
     identity = _text(document, "id")
     if identity and idempotency_key and identity != idempotency_key:
         raise SlipstreamError(Code.BAD_REQUEST, "the field id and the header Idempotency-Key differ: send one of them")
     identity = identity or idempotency_key
     if identity is not None and len(identity) > _ID_MAX:
         raise SlipstreamError(Code.BAD_REQUEST, f"an id has at most {_ID_MAX} characters")
-    data = document["data"]
-    raw = data.encode() if isinstance(data, str) else orjson.dumps(data)
-    return topic, event, raw, None if key is None else check_key(key), identity
+    return topic, event, _data(document["data"]), None if key is None else check_key(key), identity
+
+
+def _data(value: Any) -> bytes:
+    if isinstance(value, str):
+        return value.encode()
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        # It reads deeper documents than it writes (1,024 levels and 254).
+        raise SlipstreamError(Code.BAD_REQUEST, "data is nested too deeply: send it as a string") from error
+
+
+def _header(document: dict[str, Any], name: str) -> str | None:
+    """A text that travels as a NATS header, which would lose the spaces around it: " error" would arrive as "error"."""
+    value = _text(document, name)
+    if value is not None and value != value.strip():
+        raise SlipstreamError(Code.BAD_REQUEST, f"{name} has spaces around it: send it without")
+    return value
 
 
 def _text(document: dict[str, Any], name: str, *, required: bool = False) -> str | None:

@@ -54,6 +54,9 @@ def parse_query(parameters: MultiMapping[str], headers: CIMultiDictProxy[str]) -
     envelope = _one(parameters, "envelope") or "none"
     if envelope != "none":
         raise SlipstreamError(Code.BAD_REQUEST, f"envelope is none, not {quoted(envelope)}")
+    refusal = _one(parameters, "refusal") or ""
+    if refusal not in ("", "stream", "status"):
+        raise SlipstreamError(Code.BAD_REQUEST, f"refusal is stream or status, not {quoted(refusal)}")
     given = headers.get("Last-Event-ID") or _one(parameters, "last_event_id")
     since = _one(parameters, "since")
     wish = After(Position.parse(given), given) if given else _since(since)

@@ -6,7 +6,7 @@ from aiohttp import http_parser, web
 
 from slipstream.edge.health import live, ready, status
 from slipstream.edge.poll import poll
-from slipstream.edge.problems import answer_errors
+from slipstream.edge.problems import STREAM_PATH, answer_errors
 from slipstream.edge.publish import publish
 from slipstream.edge.services import SERVICES, Services
 from slipstream.edge.subscribe import describe, preflight, subscribe
@@ -77,10 +77,10 @@ class Server:
             client_max_size=0,  # bodies are bounded where they are read
         )
         app[SERVICES] = self._services
-        app.router.add_get("/v1/events", subscribe, allow_head=False)
-        app.router.add_head("/v1/events", describe)
-        app.router.add_post("/v1/events", publish)
-        app.router.add_options("/v1/events", preflight)
+        app.router.add_get(STREAM_PATH, subscribe, allow_head=False)
+        app.router.add_head(STREAM_PATH, describe)
+        app.router.add_post(STREAM_PATH, publish)
+        app.router.add_options(STREAM_PATH, preflight)
         app.router.add_get("/v1/poll", poll, allow_head=False)
         app.router.add_options("/v1/poll", preflight)
         return app

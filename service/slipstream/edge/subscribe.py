@@ -6,7 +6,7 @@ import time
 
 from aiohttp import web
 
-from slipstream.edge.authorize import authorize
+from slipstream.edge.authorize import authorize, known
 from slipstream.edge.handoff import HandedOff, chunks, detach, head, quiet
 from slipstream.edge.problems import common_headers, jittered, stream_headers
 from slipstream.edge.query import accepts_gzip, parse_query
@@ -80,9 +80,11 @@ async def _hand_over(request: web.Request, services: Services, following: Follow
     opening = head({**stream_headers(request), **coding}, chunked=view.chunked)
     opening += _first(services, following.tail.tenant, f"{services.process}.{number}", begun, view)
     await quiet(request)
+    # Whatever was true before the waits may be no longer; behind these lines nothing is awaited.
+    admit(services)
+    known(services, following.tail.tenant)
     if following.tail.incarnation != begun.incarnation:
         raise SlipstreamError(Code.UPSTREAM_UNAVAILABLE, "the stream was replaced meanwhile", retry_after=0.5)
-    # No await between these two: nobody else would own the descriptor.
     fd = detach(request, sndbuf=options.sndbuf, user_timeout_ms=int(options.heartbeat * 2000))
     hub.admit(following, fd, number, view, begun, opening)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import NamedTuple, assert_never
@@ -15,6 +16,10 @@ from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.protocol.event import Record
 from slipstream.protocol.position import Position, mark_of
 from slipstream.protocol.topic import Filters
+
+
+_ATTEMPTS = 20
+_LAG_SECONDS = 0.05
 
 
 class Now(NamedTuple):
@@ -78,8 +83,7 @@ async def start(wish: Wish, tail: Tail, source: Source, filters: Filters, replay
         case Last():
             return (await _last(tail, source, filters))._replace(incarnation=incarnation)
         case At():
-            first = await source.first_since(wish.time_ms)
-            begun = _at(tail, tail.ring.last if first is None else first - 1)
+            begun = _at(tail, await _before(wish.time_ms, source))
         case _:
             assert_never(wish)
     begun = await _limited(begun, tail, source, filters, replay_events)
@@ -88,6 +92,24 @@ async def start(wish: Wish, tail: Tail, source: Source, filters: Filters, replay
 
 def _at(tail: Tail, cursor: int, gap: Gap | None = None) -> Start:
     return Start(tail.incarnation, cursor, tail.position(cursor), gap)
+
+
+async def _before(time_ms: int, source: Source) -> int:
+    """The sequence before the first event stored at or after `time_ms`.
+
+    When there is none yet: the leader's last, asked for first. Our own feed may be behind it (then events from before
+    that time would come), and one that is stored between the two questions is found by the second.
+    """
+    state = await source.state()
+    for _ in range(_ATTEMPTS):
+        first = await source.first_since(time_ms)
+        if first is not None:
+            return first - 1
+        if state.last_time_ms is None or state.last_time_ms < time_ms:
+            return state.last_seq
+        # The replica that answered lags behind the leader.
+        await asyncio.sleep(_LAG_SECONDS)
+    raise SlipstreamError(Code.UPSTREAM_UNAVAILABLE, "the stream's replicas lag behind its leader", retry_after=1.0)
 
 
 async def _last(tail: Tail, source: Source, filters: Filters) -> Start:
@@ -135,15 +157,32 @@ async def _limited(begun: Start, tail: Tail, source: Source, filters: Filters, r
     cursor = begun.cursor
     if tail.ring.last - cursor <= replay_events or tail.ring.covers(cursor):
         return begun
-    pattern = filters.narrowest()
-    if await source.count(pattern, cursor) <= replay_events:
+    if not await _exceeds(source, filters, cursor, replay_events):
         return begun
     low, high = cursor, tail.ring.last
     while low + 1 < high:
         middle = (low + high) // 2
-        if await source.count(pattern, middle) > replay_events:
+        if await _exceeds(source, filters, middle, replay_events):
             low = middle
         else:
             high = middle
     requested = str(begun.place) if begun.gap is None else begun.gap.requested
-    return _at(tail, high, Gap(Reason.limited, requested, tail.position(high), certain=True))
+    # Where filters overlap an event may have been counted twice.
+    certain = len(filters.items) == 1 or all(one.literal for one in filters.items)
+    return _at(tail, high, Gap(Reason.limited, requested, tail.position(high), certain))
+
+
+async def _exceeds(source: Source, filters: Filters, after: int, quota: int) -> bool:
+    """Whether more than `quota` events after `after` match.
+
+    The stream counts one filter at a time. What covers all of them may count their neighbours, too, and is enough only
+    where that stays within the quota.
+    """
+    if await source.count(filters.narrowest(), after) <= quota:
+        return False
+    total = 0
+    for one in filters.items:
+        total += await source.count(one.text, after)
+        if total > quota:
+            return True
+    return False

@@ -39,7 +39,7 @@ class Bucket:
 
     async def ensure(self, replicas: int = 1) -> None:
         """Make the bucket where it does not exist; an existing one is left as it is."""
-        context = self._api.link.client.jetstream()
+        context = self._api.link.client.jetstream(timeout=self._api.timeout)
         with _translated():
             try:
                 await context.key_value(TENANTS_BUCKET)
@@ -105,7 +105,7 @@ class Bucket:
 
     async def _open(self) -> KeyValue:
         with _translated():
-            return await self._api.link.client.jetstream().key_value(TENANTS_BUCKET)
+            return await self._api.link.client.jetstream(timeout=self._api.timeout).key_value(TENANTS_BUCKET)
 
 
 class TenantFollower:

@@ -102,7 +102,7 @@ class Link:
                         "NATS does not answer at %s (%s); waiting for it. Is it running, and is SLIPSTREAM_NATS_URL"
                         " right?",
                         ", ".join(self._access.servers),
-                        _reason(error),
+                        self._why(error),
                     )
                 await asyncio.sleep(0.5)
             else:
@@ -148,7 +148,7 @@ class Link:
         try:
             fresh = await self._connect()
         except (TimeoutError, OSError, nats_errors.Error) as error:
-            _logger.warning("NATS does not answer: %s", _reason(error))
+            _logger.warning("NATS does not answer: %s", self._why(error))
             return
         old, self._client = self.client, fresh
         self.replaced += 1
@@ -213,6 +213,11 @@ class Link:
             return
         self._said = (now, reason)
         _logger.info("NATS connection %s: %s", self.name, reason)
+
+    def _why(self, error: Exception) -> str:
+        """What kept us out. nats-py ends with "no servers available" and tells the cause to its error callback only."""
+        cause = self._said[1] if isinstance(error, nats_errors.NoServersError) else ""
+        return cause or _reason(error)
 
     async def _on_reconnected(self) -> None:
         _logger.info("NATS connection %s is back", self.name)

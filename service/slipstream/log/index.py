@@ -38,8 +38,8 @@ class Index(Generic[T]):
             if item.literal:
                 self._exact.setdefault(item.text, {})[value] = None
             else:
-                self._wild += 1
                 bucket = self._bucket(item)
+                self._wild += value not in bucket
                 bucket[value] = None
 
     def remove(self, filters: Filters, value: T) -> None:
@@ -51,10 +51,12 @@ class Index(Generic[T]):
                 if not found:
                     del self._exact[item.text]
             else:
-                self._wild -= 1
                 bucket = self._bucket(item)
-                del bucket[value]
-                self._prune(item)
+                try:
+                    del bucket[value]
+                    self._wild -= 1
+                finally:
+                    self._prune(item)
 
     def match(self, topic: str) -> dict[T, None]:
         """The values for `topic`, each once, in a stable order. The answer must not be changed."""

@@ -28,8 +28,9 @@ async def onward(position: Position, broken: Broken, source: Source, state: Stat
     """The sequence after which the stream goes on for a reader whose `position` is `broken`.
 
     An expired one goes on at the first retained event; every other one at the first event stored after its mark,
-    else (no mark, or nothing stored since) at the first retained. `now_ms` says in which turn of the mark's 49 days
-    we are.
+    else (no mark, or nothing stored since) at the first retained. But where the log lost its tail and stored nothing
+    since, all that it retains is older than what an `ahead` one has seen: that one goes on at the end. `now_ms` says
+    in which turn of the mark's 49 days we are.
     """
     if broken.reason is not Reason.expired and position.mark is not None:
         first = await source.first_since(time_near(position.mark, now_ms) + 1)

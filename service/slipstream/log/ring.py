@@ -18,6 +18,7 @@ from slipstream.protocol.event import Record
 
 _SEQ = attrgetter("seq")
 _COMPACT_AT = 512
+_EVICTED = Record(0, 0, "", "", b"")
 
 
 class Limits(NamedTuple):
@@ -98,6 +99,8 @@ class Ring:
 
     def _evict(self) -> None:
         record = self._records[self._head]
+        # Its place is freed later, many at once; its data, which may be a quarter of a megabyte, now.
+        self._records[self._head] = _EVICTED
         self._head += 1
         self.size -= record.size
         self.base = record.seq
