@@ -17,7 +17,6 @@ from slipstream.protocol.event import Record
 from slipstream.protocol.position import Position, mark_of
 from slipstream.protocol.topic import Filters
 
-
 _ATTEMPTS = 20
 _LAG_SECONDS = 0.05
 
