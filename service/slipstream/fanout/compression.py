@@ -17,6 +17,7 @@ GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 """RFC 1952 section 2.3: deflate, no name, no time, unknown system."""
 
 _STORED_MAX: Final = 65_535
+_SYNC: Final = b"\x00\x00\x00\xff\xff"
 _LEVEL: Final = 6
 _RAW: Final = -15
 
@@ -41,10 +42,12 @@ def deflated(data: bytes) -> bytes:
 
 
 def stored(data: bytes) -> bytes:
-    """`data` as deflate blocks that are not compressed (RFC 1951 section 3.2.4): five bytes more, and no work."""
-    if len(data) <= _STORED_MAX:
-        return _stored(data)
-    return b"".join(_stored(data[at : at + _STORED_MAX]) for at in range(0, len(data), _STORED_MAX))
+    """`data` as deflate blocks that are not compressed (RFC 1951 section 3.2.4): ten bytes more, and no work.
+
+    An empty block ends it, as a flush does: Go's reader (Caddy, Traefik) hands out what it has only there (measured).
+    """
+    blocks = [_stored(data[at : at + _STORED_MAX]) for at in range(0, len(data), _STORED_MAX)]
+    return b"".join((*blocks, _SYNC))
 
 
 def _stored(data: bytes) -> bytes:

@@ -34,9 +34,10 @@ class Page(NamedTuple):
 
 async def page(begun: Start, tail: Tail, replay: Replay, filters: Filters, limit: int, wait: float) -> Page:
     """Up to `limit` events that match, after `begun`; waits up to `wait` seconds for the first one."""
-    if begun.snapshot is not None:
-        return await _snapshot(begun, begun.snapshot, tail, limit)
     reader = _Reader(begun, tail, replay, filters, limit)
+    if begun.snapshot is not None:
+        await reader.exhaust(begun.snapshot)
+        return reader.page()
     until = time.monotonic() + wait
     while not reader.full:
         if await reader.advance():
@@ -93,6 +94,14 @@ class _Reader:
         if state.epoch != self._tail.epoch or self._tail.incarnation != self._incarnation:
             raise SlipstreamError(Code.UPSTREAM_UNAVAILABLE, "the stream was replaced meanwhile", retry_after=0.5)
 
+    async def exhaust(self, batches: AsyncGenerator[list[Record], None]) -> None:
+        """Take the newest event of each topic; what follows the page's cursor comes with every event."""
+        async with aclosing(batches):
+            async for batch in batches:
+                self._take(iter(batch), batch[-1].seq)
+                if self.full:
+                    return
+
     async def _read(self) -> None:
         got = await self._replay.page(self._pattern, self._cursor, self._incarnation)
         self._same_log(got.state)
@@ -133,26 +142,12 @@ class _Reader:
 
     def page(self) -> Page:
         """What was collected."""
-        return Page(
-            self.found, _place(self._tail, self.found, self._cursor), self._cursor < self._tail.ring.last, self._gap
-        )
+        return Page(self.found, self._place(), self._cursor < self._tail.ring.last, self._gap)
 
-
-async def _snapshot(begun: Start, batches: AsyncGenerator[list[Record], None], tail: Tail, limit: int) -> Page:
-    """The newest event of each topic, as many as fit the page; what follows its cursor comes with every event."""
-    found: list[Record] = []
-    async with aclosing(batches):
-        async for batch in batches:
-            found += [record for record in batch if record.fault is None]
-            if len(found) >= limit:
-                break
-    found = found[:limit]
-    cursor = found[-1].seq if found else tail.ring.last
-    return Page(found, _place(tail, found, cursor), cursor < tail.ring.last, begun.gap)
-
-
-def _place(tail: Tail, found: list[Record], cursor: int) -> Position:
-    """The position at `cursor`, with the mark of the last event found when it is that one."""
-    if found and found[-1].seq == cursor:
-        return Position(tail.epoch, cursor, mark_of(found[-1].time_ms))
-    return tail.position(cursor)
+    def _place(self) -> Position:
+        """The position at the cursor, with its mark where that is known."""
+        if self.found and self.found[-1].seq == self._cursor:
+            return Position(self._tail.epoch, self._cursor, mark_of(self.found[-1].time_ms))
+        if self._gap is not None and self._gap.from_ is not None and self._gap.from_.seq == self._cursor:
+            return self._gap.from_
+        return self._tail.position(self._cursor)

@@ -1,4 +1,4 @@
-"""How long to wait before trying again: exponential growth under a cap, with full jitter.
+"""How long to wait before trying again: exponential growth under a cap, with equal jitter.
 
 Pure: the random roll is an argument (0 <= roll < 1), so that a test can walk every path.
 """

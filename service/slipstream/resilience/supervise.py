@@ -13,6 +13,7 @@ from slipstream.resilience.backoff import Backoff
 
 _logger = logging.getLogger(__name__)
 _STEADY = 30.0
+_ASK_AGAIN = 0.25
 _FAILING_COUNT = 5
 _FAILING_SECONDS = 60.0
 
@@ -58,12 +59,14 @@ class Supervisor:
 
     async def stop(self, deadline: float) -> None:
         """Cancel every task and wait at most `deadline` seconds; what does not end by then is named in the log."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        if not tasks:
-            return
-        _, late = await asyncio.wait(tasks, timeout=deadline)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + deadline
+        late = set(self._tasks.values())
+        while late and loop.time() < until:
+            for task in late:
+                task.cancel()
+            # Python 3.11's `wait_for` can lose a cancellation to an answer that comes in the same moment: ask again.
+            _, late = await asyncio.wait(late, timeout=min(_ASK_AGAIN, max(0.0, until - loop.time())))
         for task in late:
             _logger.error("task %s did not end within %.1f s", task.get_name(), deadline)
 
