@@ -118,7 +118,7 @@ metadata: [acme]
         "document 1 ('acme'): spec.replay_events: it should be a valid integer",
         (
             "document 1 ('acme'): spec.colour: there is no such field; there are retention, replicas, event_bytes, "
-            "topics_per_stream, replay_events"
+            "topics_per_stream, replay_events, compression"
         ),
         "document 2: 'hello' is no document: begin with apiVersion, kind and metadata",
         "document 3: apiVersion: it is missing",
@@ -195,7 +195,7 @@ def test_the_canonical_form() -> None:
     )
     (full,) = parse_tenants(FULL)
     assert to_json(full).endswith(
-        b'"spec":{"event_bytes":65536,"replay_events":1000,"replicas":3,'
+        b'"spec":{"compression":"gzip","event_bytes":65536,"replay_events":1000,"replicas":3,'
         b'"retention":{"max_age":86400,"max_bytes":1073741824},"topics_per_stream":8}}'
     )
 
