@@ -31,7 +31,7 @@ async def subscribe(request: web.Request) -> web.StreamResponse:
         begun = await start(
             query.wish, following.tail, following.source, filters, services.replay_events(tenant), _now_ms()
         )
-        gzip = tenant.spec.compression == "gzip" and accepts_gzip(request.headers)
+        gzip = tenant.spec.compression != "none" and accepts_gzip(request.headers)
         view = View(filters, chunks(request), query.heartbeat_event, gzip)
         try:
             await _hand_over(request, services, following, begun, view)

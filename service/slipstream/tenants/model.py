@@ -94,7 +94,7 @@ class TenantSpec(_Part):
     event_bytes: Annotated[_Size, Field(ge=1, le=8 * _MIB)] | None = None
     topics_per_stream: Annotated[_Count, Field(ge=1, le=1_000)] | None = None
     replay_events: Annotated[_Count, Field(ge=1, le=100_000_000)] | None = None
-    compression: Literal["gzip", "none"] = "gzip"
+    compression: Literal["gzip", "none"] | None = None
 
 
 class Metadata(_Part):

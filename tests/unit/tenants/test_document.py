@@ -195,7 +195,7 @@ def test_the_canonical_form() -> None:
     )
     (full,) = parse_tenants(FULL)
     assert to_json(full).endswith(
-        b'"spec":{"compression":"gzip","event_bytes":65536,"replay_events":1000,"replicas":3,'
+        b'"spec":{"event_bytes":65536,"replay_events":1000,"replicas":3,'
         b'"retention":{"max_age":86400,"max_bytes":1073741824},"topics_per_stream":8}}'
     )
 
