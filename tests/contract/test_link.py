@@ -1,0 +1,178 @@
+"""One connection that works or is replaced, and what it says while there is none."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from slipstream.jetstream.link import Access, Link
+from slipstream.protocol.errors import Code, SlipstreamError
+from slipstream.protocol.topic import Filters
+from tests.contract.pod import Pod, flights, following, until
+from tests.servers import HOST, NatsServer, free_port
+
+
+async def test_before_it_is_open_whoever_asks_is_told_to_come_back() -> None:
+    pod = Pod(f"nats://{HOST}:{free_port()}")
+    source = pod.source("acme")
+    questions = (
+        source.state(),
+        source.read(">", 0, 10),
+        source.last_match(">"),
+        anext(source.snapshot(Filters.parse([]))),
+        pod.publisher.publish("acme", "orders", b"1"),
+    )
+    for question in questions:
+        with pytest.raises(SlipstreamError, match="not answered yet") as refused:
+            await question
+        assert (refused.value.code, refused.value.retry_after) == (Code.UPSTREAM_UNAVAILABLE, 2.0)
+    assert not pod.link.up
+    await pod.link.close()
+
+
+async def test_it_waits_for_a_server_that_comes_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    server = NatsServer(tmp_path)
+    link = Link(Access((server.url,)), "early")
+    opening = asyncio.create_task(link.open())
+    await until(lambda: "waiting for it" in caplog.text, "it says that it waits")
+    async with server:
+        await asyncio.wait_for(opening, 5.0)
+        assert link.up
+        await link.close()
+    lines = [record.getMessage() for record in caplog.records if "waiting for it" in record.getMessage()]
+    assert len(lines) == len(set(lines)), "it repeats itself"
+    assert server.url in lines[0]
+
+
+async def test_a_dead_read_loop_is_replaced_and_the_feed_goes_on(
+    pod: Pod, tenant: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with following(pod, tenant) as sink:
+        dead = pod.feed_link.client
+        assert dead._reading_task is not None
+        dead._reading_task.cancel()
+        await until(lambda: not dead.reading, "the read loop is dead")
+        assert dead.is_connected, "which nats-py does not notice"
+        assert not pod.feed_link.up
+        await pod.publish(tenant, flights(10))
+        await sink.has(10)
+        assert pod.feed_link.client is not dead
+        assert pod.feed_link.replaced == 1
+        await until(lambda: dead.is_closed, "the dead one is closed")
+    assert "pod-feed: its read loop has ended" in caplog.text, "it was noticed by its silence, seconds later"
+    assert sink.seqs == list(range(1, 11))
+    assert sink.reasons == [None]
+
+
+async def test_direct_get_moves_to_the_new_connection(pod: Pod, tenant: str) -> None:
+    source = pod.source(tenant)
+    await pod.publish(tenant, flights(3))
+    assert len((await source.read(">", 0, 10)).records) == 3
+    dead = pod.link.client
+    assert dead._reading_task is not None
+    dead._reading_task.cancel()
+    await until(lambda: pod.link.client is not dead, "the connection is replaced")
+    assert len((await source.read(">", 0, 10)).records) == 3
+
+
+async def test_direct_get_survives_a_reconnect(nats: NatsServer, pod: Pod, tenant: str) -> None:
+    source = pod.source(tenant)
+    await pod.publish(tenant, flights(3))
+    assert len((await source.read(">", 0, 10)).records) == 3
+    client = pod.link.client
+    await nats.kill()
+    await nats.start()
+    await until(lambda: client.is_connected, "nats-py reconnects")
+    assert len((await source.read(">", 0, 10)).records) == 3
+    assert pod.link.client is client
+
+
+async def test_a_reconnect_counts_as_having_heard(nats: NatsServer) -> None:
+    """Else the watch replaces a connection that just came back, for the silence of the one before it."""
+    link = Link(Access((nats.url,)), "unwatched")
+    await link.open()
+    link.client.heard_at -= 60.0
+    await nats.kill()
+    await until(lambda: not link.client.is_connected, "it is down")
+    await nats.start()
+    await until(lambda: link.client.is_connected, "it is back")
+    assert [link._fault(time.monotonic()) for _ in range(3)] == [None, None, None]
+    await link.close()
+
+
+async def test_what_the_watch_looks_for(nats: NatsServer) -> None:
+    link = Link(Access((nats.url,)), "unwatched")
+    await link.open()
+    now = time.monotonic()
+    assert link._fault(now) is None
+    link.client.heard_at = now - 6.0
+    assert link._fault(now) is None, "after a stall of our own loop the first look is old news"
+    assert link._fault(now) == "nothing heard for 6.0 s"
+    link.client.heard_at = now
+    assert link._fault(now) is None
+    await nats.kill()
+    await until(lambda: not link.client.is_connected, "it is down")
+    assert link._fault(now) is None
+    assert link._fault(now + 9.0) is None
+    assert link._fault(now + 11.0) == "reconnecting for 11 s"
+    await link.client.close()
+    assert link._fault(now) == "closed"
+    await link.close()
+
+
+async def test_listeners_are_told_of_a_reconnect_until_they_take_it_back(nats: NatsServer) -> None:
+    link = Link(Access((nats.url,)), "told")
+    await link.open()
+    told: list[str] = []
+    link.on_restored(lambda: told.append("stays"))
+    forget = link.on_restored(lambda: told.append("goes"))
+    forget()
+    await nats.kill()
+    await nats.start()
+    await until(lambda: bool(told), "somebody is told")
+    assert told == ["stays"]
+    await link.close()
+
+
+async def test_a_request_that_is_cancelled_as_its_answer_comes_is_cancelled(
+    nats: NatsServer, pod: Pod, tenant: str
+) -> None:
+    """`asyncio.wait_for` of Python 3.11, by which nats-py waits, returns the answer and forgets who wanted to end."""
+    source = pod.source(tenant)
+    await source.state()
+    nats.pause()
+    asking = asyncio.create_task(source.state())
+    waiting = pod.link.client._resp_map
+    await until(lambda: bool(waiting), "the request is out")
+    (answer,) = waiting.values()
+    answer.add_done_callback(lambda _: asking.cancel())
+    nats.resume()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+
+async def test_nothing_is_left_after_it_was_closed(nats: NatsServer) -> None:
+    before = asyncio.all_tasks()
+    async with Pod(nats.url) as pod:
+        await pod.ensure("leftovers")
+        assert len(asyncio.all_tasks()) > len(before)
+    await until(lambda: asyncio.all_tasks() == before, "every task has ended")
+
+
+async def test_it_enters_with_its_password_and_says_when_it_may_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with NatsServer(tmp_path, config='authorization { user: "edge", password: "secret" }') as server:
+        right = Link(Access((server.url,), user="edge", password="secret"), "right")
+        await asyncio.wait_for(right.open(), 5.0)
+        assert right.up
+        await right.close()
+        wrong = Link(Access((server.url,), user="edge", password="wrong"), "wrong")
+        opening = asyncio.create_task(wrong.open())
+        await until(lambda: "Authorization Violation" in caplog.text, "it says why it waits")
+        opening.cancel()
+        await asyncio.wait({opening})
+        await wrong.close()
+    assert "secret" not in caplog.text
+    assert "password" not in caplog.text
