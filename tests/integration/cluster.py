@@ -1,0 +1,135 @@
+"""A tenant on a real nats-server, and edges in this process that serve it."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+
+from slipstream.app import Running, connect, edge
+from slipstream.demo import DemoEvent
+from slipstream.jetstream import stream as streams
+from slipstream.jetstream.api import Api
+from slipstream.jetstream.bucket import Bucket
+from slipstream.log.store import Stored
+from slipstream.settings import Settings
+from slipstream.tenants.model import Tenant, TenantSpec
+from tests.integration.wire import Stream, Wire, request, until
+from tests.servers import HOST, NatsServer
+
+_numbers = itertools.count(1)
+
+_DAY = 86_400.0
+_MIB = 1024 * 1024
+
+
+def text_of(event: DemoEvent) -> str:
+    """The data of a demonstration event as it is published."""
+    return orjson.dumps(event["data"]).decode()
+
+
+class Cluster:
+    """One tenant, fresh for each test, and what is open for it.
+
+    tenant: its name. api: a NATS connection of the test's own.
+    """
+
+    def __init__(self, nats: NatsServer, api: Api, tenant: str) -> None:
+        self.nats = nats
+        self.api = api
+        self.tenant = tenant
+        self._wires: list[Wire] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def on(cls, nats: NatsServer, *, max_bytes: int = 64 * _MIB) -> AsyncIterator["Cluster"]:
+        """A new tenant on `nats`; what the test opened is closed at the end."""
+        async with connect(cls.settings_on(nats)) as api:
+            await Bucket(api).ensure()
+            cluster = cls(nats, api, f"tenant-{next(_numbers)}")
+            await cluster.make(cluster.tenant, max_bytes=max_bytes)
+            try:
+                yield cluster
+            finally:
+                for wire in cluster._wires:
+                    wire.close()
+
+    @staticmethod
+    def settings_on(nats: NatsServer, **changes: Any) -> Settings:
+        """An edge's settings for this server, on free ports, without authentication unless `changes` say so."""
+        given = {"nats_url": nats.url, "host": HOST, "port": 0, "admin_port": 0, "auth": "none", **changes}
+        return Settings(**given)
+
+    @classmethod
+    @asynccontextmanager
+    async def edge_of(cls, nats: NatsServer, **changes: Any) -> AsyncIterator[Running]:
+        """An edge that listens, whether NATS is there or not."""
+        async with edge(cls.settings_on(nats, **changes)) as running:
+            yield running
+
+    async def make(self, name: str, *, max_bytes: int = 64 * _MIB, **spec: Any) -> None:
+        """A tenant with a stream of this size."""
+        await streams.ensure(self.api, name, streams.Shape(_DAY, max_bytes, 1))
+        await Bucket(self.api).put(Tenant.of(name, TenantSpec(**spec)))
+
+    @asynccontextmanager
+    async def edge(self, **changes: Any) -> AsyncIterator[Running]:
+        """An edge that is ready and knows the tenant."""
+        async with self.edge_of(self.nats, **changes) as running:
+            await until(lambda: running.services.registry.get(self.tenant) is not None, "the tenant is known")
+            yield running
+            await self._settled(running)
+
+    async def _settled(self, running: Running) -> None:
+        """Every feed has its consumer.
+
+        Python 3.11's `wait_for` loses a cancellation that comes with the answer to the request that makes it, and the
+        end of the edge then takes three seconds more.
+        """
+        open_feeds = [tail.tenant for tail in running.services.hub.tails if tail.attached.is_set()]
+        deadline = asyncio.get_running_loop().time() + 5.0
+        for tenant in open_feeds:
+            while running.services.links()["feed"] and asyncio.get_running_loop().time() < deadline:
+                if (await streams.info(self.api, f"SSE_{tenant}"))["state"]["consumer_count"]:
+                    break
+        await asyncio.sleep(0.02)
+
+    async def publish(self, running: Running, events: Iterable[DemoEvent]) -> list[Stored]:
+        """Publish through the edge's store, one after the other."""
+        return [
+            await running.services.store.publish(
+                self.tenant, event["topic"], text_of(event).encode(), event=event["event"]
+            )
+            for event in events
+        ]
+
+    async def put(self, topic: str, data: bytes, headers: Mapping[str, str] | None = None) -> int:
+        """Publish straight to NATS, past every check of ours; the sequence."""
+        answer = await self.api.request(f"sse.{self.tenant}.{topic}", data, dict(headers or {}))
+        return int(orjson.loads(answer)["seq"])
+
+    async def wire(self, port: int, *, rcvbuf: int | None = None) -> Wire:
+        """A connection that is closed with the test."""
+        wire = await Wire.open(port, rcvbuf=rcvbuf)
+        self._wires.append(wire)
+        return wire
+
+    async def stream(
+        self, port: int, query: str = "", *headers: str, version: str = "1.1", rcvbuf: int | None = None
+    ) -> Stream:
+        """The answer to `GET /v1/events` for this tenant, its head read."""
+        wire = await self.wire(port, rcvbuf=rcvbuf)
+        await wire.send(request(self.target(query), *headers, version=version))
+        return Stream(wire, await wire.head())
+
+    def target(self, query: str = "", path: str = "/v1/events") -> str:
+        return f"{path}?tenant={self.tenant}" + (f"&{query}" if query else "")
+
+    async def opened(self, port: int, query: str = "", *headers: str, **options: Any) -> Stream:
+        """An open stream whose `stream.ready` was read."""
+        stream = await self.stream(port, query, *headers, **options)
+        assert stream.head.status == 200, stream.head
+        await stream.one("stream.ready")
+        return stream
