@@ -1,0 +1,10 @@
+"""The load client and its workloads: what one edge can do on this machine, measured from outside.
+
+`python -m loadtest.bench` starts a nats-server, one edge and its clients as processes of their own and prints what was
+reached. Nothing in here is imported by the service.
+
+Pure: `wire` (what arrives, counted and checked), `latency` (percentiles), `payload` (events of one size), `tally`
+(counts that are reported). Child processes: `readers`, `publisher`; `child` and `worker` are their parent's side, and
+`servers` starts what is measured. `procfs` and `machine` ask the kernel. `measure` is what a workload is made of,
+`idle` and `workloads` are the workloads, `result` judges, `report` prints, `bench` is the command.
+"""
