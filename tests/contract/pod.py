@@ -1,6 +1,7 @@
 """What one process of ours has of JetStream, and a sink that writes down what it is told."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from itertools import islice
@@ -21,7 +22,7 @@ from slipstream.log.source import State
 from slipstream.protocol.control import Reason
 from slipstream.protocol.event import Record
 from slipstream.protocol.topic import subject
-from tests.process import wait_until
+from tests.servers import NatsServer, wait_until
 
 EVENT_BYTES = 256 * 1024
 SHAPE = streams.Shape(max_age=3600.0, max_bytes=256 * 1024 * 1024, replicas=1)
@@ -87,6 +88,12 @@ async def until(condition: Callable[[], bool], what: str, *, seconds: float = 15
         return condition()
 
     await wait_until(met, seconds=seconds, what=what)
+
+
+async def freeze(server: NatsServer) -> None:
+    """SIGSTOP, and wait until every thread stands still: until then it may answer. `server.resume()` thaws it."""
+    server.pause()
+    await until(lambda: os.waitid(os.P_PID, server.pid, os.WSTOPPED | os.WNOWAIT | os.WNOHANG) is not None, "it stops")
 
 
 class Pod:

@@ -13,7 +13,7 @@ from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.tenants.document import TenantError, from_json, to_json
 from slipstream.tenants.model import Tenant, TenantSpec
 from slipstream.tenants.registry import Registry
-from tests.contract.pod import Pod, ended, until
+from tests.contract.pod import Pod, ended, freeze, until
 from tests.servers import NatsServer
 
 _STREAM = f"KV_{TENANTS_BUCKET}"
@@ -155,7 +155,7 @@ async def test_many_documents_are_listed(bucket: Bucket, pod: Pod) -> None:
 async def test_a_server_that_is_away_is_told(nats: NatsServer, bucket: Bucket, pod: Pod, how: str) -> None:
     await bucket.put(tenant_of("acme"))
     if how == "frozen":
-        nats.pause()
+        await freeze(nats)
     else:
         await nats.kill()
     pod.api.timeout = 0.5

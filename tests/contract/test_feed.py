@@ -12,7 +12,7 @@ from slipstream.jetstream.subjects import stream_of
 from slipstream.protocol.control import Reason
 from slipstream.protocol.errors import SlipstreamError
 from slipstream.protocol.event import Record
-from tests.contract.pod import Message, Pod, Recording, flights, following, running, until
+from tests.contract.pod import Message, Pod, Recording, flights, following, freeze, running, until
 from tests.servers import NatsServer, wait_until
 
 
@@ -198,7 +198,7 @@ async def test_a_server_frozen_for_three_seconds_loses_and_repeats_nothing(
     async with following(pod, tenant) as sink:
         publishing = asyncio.create_task(publish_stubbornly(pod, tenant, messages))
         await sink.has(100)
-        nats.pause()
+        await freeze(nats)
         frozen = time.monotonic()
         await until(lambda: time.monotonic() - frozen > 3.0, "three seconds")
         nats.resume()

@@ -18,7 +18,7 @@ from nats.js.api import DeliverPolicy
 
 from slipstream.jetstream import stream as streams
 from slipstream.protocol.control import Reason
-from tests.contract.pod import Pod, flights, following, until
+from tests.contract.pod import Pod, flights, following, freeze, until
 from tests.servers import NatsServer
 
 _HEARTBEAT = 0.3
@@ -212,7 +212,7 @@ async def test_a_late_pong_ends_the_librarys_read_loop_and_not_ours(nats: NatsSe
     async with library(nats.url) as client, following(pod, tenant) as sink:
         await client.jetstream().subscribe(f"sse.{tenant}.>", cb=take, ordered_consumer=True)
         ours = pod.feed_link.client
-        nats.pause()
+        await freeze(nats)
         flushes = await asyncio.gather(client.flush(timeout=1), ours.flush(timeout=1), return_exceptions=True)
         assert [type(one) for one in flushes] == [FlushTimeoutError, FlushTimeoutError]
         nats.resume()

@@ -9,7 +9,7 @@ import pytest
 from slipstream.jetstream.link import Access, Link
 from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.protocol.topic import Filters
-from tests.contract.pod import Pod, flights, following, until
+from tests.contract.pod import Pod, flights, following, freeze, until
 from tests.servers import HOST, NatsServer, free_port
 
 
@@ -141,7 +141,7 @@ async def test_a_request_that_is_cancelled_as_its_answer_comes_is_cancelled(
     """`asyncio.wait_for` of Python 3.11, by which nats-py waits, returns the answer and forgets who wanted to end."""
     source = pod.source(tenant)
     await source.state()
-    nats.pause()
+    await freeze(nats)
     asking = asyncio.create_task(source.state())
     waiting = pod.link.client._resp_map
     await until(lambda: bool(waiting), "the request is out")

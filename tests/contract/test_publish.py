@@ -11,7 +11,7 @@ from slipstream.jetstream import stream as streams
 from slipstream.log.store import Stored
 from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.protocol.message_id import message_id
-from tests.contract.pod import Pod, until
+from tests.contract.pod import Pod, freeze, until
 from tests.servers import NatsServer
 
 _MAX_PAYLOAD = 1024 * 1024
@@ -153,7 +153,7 @@ async def test_a_server_that_is_away_is_told_and_its_return_noticed(
     monkeypatch.setattr("slipstream.jetstream.publish._TIMEOUT", 0.5)
     await pod.publisher.publish(tenant, "orders", b"1", message_id="1")
     if how == "frozen":
-        nats.pause()
+        await freeze(nats)
     else:
         await nats.kill()
     began = time.monotonic()

@@ -13,7 +13,7 @@ from slipstream.log.source import State
 from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.protocol.event import Record
 from slipstream.protocol.topic import Filters
-from tests.contract.pod import EVENT_BYTES, SHAPE, Pod, flights, until
+from tests.contract.pod import EVENT_BYTES, SHAPE, Pod, flights, freeze, until
 from tests.servers import NatsServer, wait_until
 
 _DAY_MS = 86_400_000
@@ -339,7 +339,7 @@ async def test_every_question_has_a_deadline(nats: NatsServer, pod: Pod, tenant:
     for question in QUESTIONS.values():
         await question(source)
     if how == "frozen":
-        nats.pause()
+        await freeze(nats)
     else:
         await nats.kill()
     answers = await asyncio.gather(*(told(question(source)) for question in QUESTIONS.values()))

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
+import pytest
 
 from slipstream.app import Running, connect, edge
 from slipstream.demo import DemoEvent
@@ -20,6 +21,11 @@ from tests.integration.wire import Stream, Wire, request, until
 from tests.servers import HOST, NatsServer
 
 _numbers = itertools.count(1)
+
+RINGS = pytest.mark.parametrize(
+    "ring", [{}, {"ring_events": 2}, {"warm": False}], ids=["in-ring", "beyond-ring", "before-feed"]
+)
+"""For `Cluster.edge`: the past is in memory, has left it, or was never there."""
 
 _DAY = 86_400.0
 _MIB = 1024 * 1024
@@ -75,10 +81,16 @@ class Cluster:
         await Bucket(self.api).put(Tenant.of(name, TenantSpec(**spec)))
 
     @asynccontextmanager
-    async def edge(self, **changes: Any) -> AsyncIterator[Running]:
-        """An edge that is ready and knows the tenant."""
+    async def edge(self, *, warm: bool = True, **changes: Any) -> AsyncIterator[Running]:
+        """An edge that is ready and knows the tenant.
+
+        warm: its feed of the tenant runs, so that what is published from now on is in its ring.
+        """
         async with self.edge_of(self.nats, **changes) as running:
             await until(lambda: running.services.registry.get(self.tenant) is not None, "the tenant is known")
+            if warm:
+                async with running.services.hub.hold(self.tenant):
+                    pass
             yield running
             await self._settled(running)
 

@@ -88,7 +88,9 @@ async def test_a_tenants_life(nats: NatsServer, cluster: Cluster, tmp_path: Path
 
     epoch = shown["status"]["stream"]["epoch"]
     assert await run("delete", "life-b", "--yes", "--keep-stream") == (
-        0, "tenant life-b deleted; its 0 events are kept\n", ""
+        0,
+        "tenant life-b deleted; its 0 events are kept\n",
+        "",
     )
     status, _, told = await run("get", "life-b")
     assert (status, told.count("\n")) == (1, 1)
@@ -196,8 +198,18 @@ async def test_tail_goes_on_where_the_last_one_ended(cluster: Cluster, edge: Edg
     seen: list[str] = []
     for count in (7, 40, 3):
         done = await slipstream(
-            "tail", edge.url, "-t", cluster.tenant, "--since", "earliest", "--json", "--save", str(place),
-            "--count", str(count), nats_url=cluster.nats.url,
+            "tail",
+            edge.url,
+            "-t",
+            cluster.tenant,
+            "--since",
+            "earliest",
+            "--json",
+            "--save",
+            str(place),
+            "--count",
+            str(count),
+            nats_url=cluster.nats.url,
         )
         assert done.status == 0, done.stderr
         assert f"{count} events in " in done.stderr
@@ -209,8 +221,18 @@ async def test_tail_goes_on_where_the_last_one_ended(cluster: Cluster, edge: Edg
     assert [json.loads(data) for data in seen] == [event["data"] for event in QUAKES[:50]]
 
     raw = await slipstream(
-        "tail", edge.url, "-t", cluster.tenant, "--raw", "--count", "1", "--topic", QUAKES[0]["topic"],
-        "--since", "earliest", nats_url=cluster.nats.url,
+        "tail",
+        edge.url,
+        "-t",
+        cluster.tenant,
+        "--raw",
+        "--count",
+        "1",
+        "--topic",
+        QUAKES[0]["topic"],
+        "--since",
+        "earliest",
+        nats_url=cluster.nats.url,
     )
     assert json.loads(raw.stdout) == QUAKES[0]["data"]
 
@@ -235,8 +257,18 @@ async def test_a_refusal_that_stays_ends_tail(cluster: Cluster, edge: Edge) -> N
 async def test_ctrl_c_ends_tail_at_once_with_its_summary(cluster: Cluster, edge: Edge) -> None:
     await cluster.put("a", b"one")
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "slipstream", "tail", edge.url, "-t", cluster.tenant, "--since", "earliest",
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=slipstream_environment(cluster.nats.url),
+        sys.executable,
+        "-m",
+        "slipstream",
+        "tail",
+        edge.url,
+        "-t",
+        cluster.tenant,
+        "--since",
+        "earliest",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=slipstream_environment(cluster.nats.url),
     )
     assert process.stdout is not None
     async with asyncio.timeout(20):
@@ -253,8 +285,18 @@ async def test_the_reader_of_tails_output_may_leave(cluster: Cluster, edge: Edge
         await cluster.put("a", b"one")
     read, write = os.pipe()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "slipstream", "tail", edge.url, "-t", cluster.tenant, "--since", "earliest",
-        stdout=write, stderr=subprocess.PIPE, env=slipstream_environment(cluster.nats.url),
+        sys.executable,
+        "-m",
+        "slipstream",
+        "tail",
+        edge.url,
+        "-t",
+        cluster.tenant,
+        "--since",
+        "earliest",
+        stdout=write,
+        stderr=subprocess.PIPE,
+        env=slipstream_environment(cluster.nats.url),
     )
     os.close(write)
     os.close(read)

@@ -10,7 +10,7 @@ import pytest
 from slipstream.demo import earthquakes, flights
 from slipstream.jetstream import stream as streams
 from slipstream.protocol.topic import Filters
-from tests.integration.cluster import Cluster, text_of
+from tests.integration.cluster import RINGS, Cluster, text_of
 from tests.integration.test_subscribe import ids_of, seq, seqs
 from tests.integration.wire import Stream, until
 from tests.servers import NatsServer
@@ -44,7 +44,7 @@ async def resumed(cluster: Cluster, port: int, last_id: str, query: str = "") ->
     return stream, document
 
 
-@pytest.mark.parametrize("ring", [1000, 2])
+@RINGS
 @pytest.mark.parametrize(
     ("place", "reason", "code", "first"),
     [
@@ -58,9 +58,9 @@ async def resumed(cluster: Cluster, port: int, last_id: str, query: str = "") ->
     ],
 )
 async def test_a_past_that_is_another_one(
-    cluster: Cluster, ring: int, place: str, reason: str, code: str, first: int
+    cluster: Cluster, ring: dict[str, Any], place: str, reason: str, code: str, first: int
 ) -> None:
-    async with cluster.edge(ring_events=ring) as running:
+    async with cluster.edge(**ring) as running:
         port = running.server.port
         for event in QUAKES[:8]:
             await cluster.publish(running, [event])
@@ -89,9 +89,9 @@ async def test_an_id_of_another_tenant_is_one_of_another_log(cluster: Cluster) -
             assert [event.data for event in await stream.take(3)] == [text_of(event) for event in FLIGHTS[:3]]
 
 
-@pytest.mark.parametrize("ring", [1000, 2])
-async def test_what_retention_took_is_told_and_the_rest_comes(nats: NatsServer, ring: int) -> None:
-    async with Cluster.on(nats, max_bytes=32 * 1024) as cluster, cluster.edge(ring_events=ring) as running:
+@RINGS
+async def test_what_retention_took_is_told_and_the_rest_comes(nats: NatsServer, ring: dict[str, Any]) -> None:
+    async with Cluster.on(nats, max_bytes=32 * 1024) as cluster, cluster.edge(**ring) as running:
         port = running.server.port
         await cluster.publish(running, QUAKES[:3])
         ids = await ids_of(cluster, port, 3)
@@ -166,7 +166,7 @@ async def test_a_replay_over_the_quota_is_cut_to_its_newest_events(cluster: Clus
         assert (ready.event, seqs(events)) == ("stream.ready", quakes[-7:])
 
 
-@pytest.mark.parametrize("ring", [1000, 1])
+@RINGS
 @pytest.mark.parametrize(
     ("data", "headers"),
     [
@@ -178,9 +178,9 @@ async def test_a_replay_over_the_quota_is_cut_to_its_newest_events(cluster: Clus
     ],
 )
 async def test_what_cannot_be_delivered_is_told_in_its_place(
-    cluster: Cluster, ring: int, data: bytes, headers: dict[str, str]
+    cluster: Cluster, ring: dict[str, Any], data: bytes, headers: dict[str, str]
 ) -> None:
-    async with cluster.edge(ring_events=ring, event_bytes=2000) as running:
+    async with cluster.edge(event_bytes=2000, **ring) as running:
         port = running.server.port
         live = await cluster.opened(port)
         elsewhere = await cluster.opened(port, "topic=good.*")

@@ -13,7 +13,7 @@ from slipstream.app import Running
 from slipstream.demo import DemoEvent, earthquakes
 from slipstream.jetstream import stream as streams
 from slipstream.protocol.message_id import message_id
-from tests.integration.cluster import Cluster, text_of
+from tests.integration.cluster import RINGS, Cluster, text_of
 from tests.integration.test_bad_input import JSON, problem
 from tests.integration.test_subscribe import ids_of, seq, seqs
 from tests.integration.wire import call, until
@@ -144,9 +144,9 @@ def is_what_was_sent(events: list[Any], sent: list[DemoEvent]) -> None:
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", event["time"]) for event in events)
 
 
-@pytest.mark.parametrize("ring", [1000, 5])
-async def test_pages_follow_one_another_without_a_seam(cluster: Cluster, ring: int) -> None:
-    async with cluster.edge(ring_events=ring) as running:
+@RINGS
+async def test_pages_follow_one_another_without_a_seam(cluster: Cluster, ring: dict[str, Any]) -> None:
+    async with cluster.edge(**ring) as running:
         await cluster.publish(running, QUAKES)
         events: list[Any] = []
         page = await poll(cluster, running, "since=earliest&limit=7")
@@ -165,12 +165,12 @@ async def test_pages_follow_one_another_without_a_seam(cluster: Cluster, ring: i
         assert after == {"events": [], "cursor": page["cursor"], "more": False, "gap": None}
 
 
-@pytest.mark.parametrize("ring", [1000, 5])
-async def test_a_filtered_poll_passes_over_what_it_does_not_want(cluster: Cluster, ring: int) -> None:
+@RINGS
+async def test_a_filtered_poll_passes_over_what_it_does_not_want(cluster: Cluster, ring: dict[str, Any]) -> None:
     topics = ("quakes.nc.minor", "quakes.us.light")
     wanted = [number for number, event in enumerate(QUAKES, 1) if event["topic"] in topics]
     query = f"topic={topics[0]}&topic={topics[1]}&limit=10"
-    async with cluster.edge(ring_events=ring) as running:
+    async with cluster.edge(**ring) as running:
         await cluster.publish(running, QUAKES)
         found: list[int] = []
         page = await poll(cluster, running, f"since=earliest&{query}")
@@ -211,9 +211,9 @@ async def test_a_long_poll_ends_with_its_time(cluster: Cluster) -> None:
         assert page["cursor"] == (await ids_of(cluster, running.server.port, 2))[-1]
 
 
-@pytest.mark.parametrize("ring", [1000, 2])
-async def test_poll_and_stream_take_each_others_places(cluster: Cluster, ring: int) -> None:
-    async with cluster.edge(ring_events=ring) as running:
+@RINGS
+async def test_poll_and_stream_take_each_others_places(cluster: Cluster, ring: dict[str, Any]) -> None:
+    async with cluster.edge(**ring) as running:
         await cluster.publish(running, QUAKES[:30])
         page = await poll(cluster, running, "since=earliest&limit=10")
         stream = await cluster.opened(running.server.port, "", f"Last-Event-ID: {page['cursor']}")
@@ -225,9 +225,9 @@ async def test_poll_and_stream_take_each_others_places(cluster: Cluster, ring: i
         assert rest["events"] == page["events"][1:]
 
 
-@pytest.mark.parametrize("ring", [1000, 2])
-async def test_a_poll_tells_what_is_missing(cluster: Cluster, ring: int) -> None:
-    async with cluster.edge(ring_events=ring, replay_events=5) as running:
+@RINGS
+async def test_a_poll_tells_what_is_missing(cluster: Cluster, ring: dict[str, Any]) -> None:
+    async with cluster.edge(replay_events=5, **ring) as running:
         await cluster.publish(running, QUAKES[:4])
         page = await poll(cluster, running, "last_event_id=abcdefgh-7")
         assert numbers(page) == [1, 2, 3, 4]
@@ -241,15 +241,15 @@ async def test_a_poll_tells_what_is_missing(cluster: Cluster, ring: int) -> None
             "trace_id": None,
         }
         await cluster.publish(running, QUAKES[4:20])
-        if ring == 2:
+        if "ring_events" in ring:
             page = await poll(cluster, running, "since=earliest")
             assert page["gap"]["reason"] == "limited"
             assert numbers(page) == [16, 17, 18, 19, 20]
 
 
-@pytest.mark.parametrize("ring", [1000, 2])
-async def test_last_by_poll_is_the_newest_of_each_topic(cluster: Cluster, ring: int) -> None:
-    async with cluster.edge(ring_events=ring) as running:
+@RINGS
+async def test_last_by_poll_is_the_newest_of_each_topic(cluster: Cluster, ring: dict[str, Any]) -> None:
+    async with cluster.edge(**ring) as running:
         await cluster.publish(running, QUAKES)
         newest = {event["topic"]: number for number, event in enumerate(QUAKES, 1)}
         page = await poll(cluster, running, "since=last")
@@ -261,9 +261,9 @@ async def test_last_by_poll_is_the_newest_of_each_topic(cluster: Cluster, ring: 
         assert numbers(few) == wanted[:2]
 
 
-@pytest.mark.parametrize("ring", [1000, 1])
-async def test_a_poll_tells_what_cannot_be_delivered_in_its_place(cluster: Cluster, ring: int) -> None:
-    async with cluster.edge(ring_events=ring) as running:
+@RINGS
+async def test_a_poll_tells_what_cannot_be_delivered_in_its_place(cluster: Cluster, ring: dict[str, Any]) -> None:
+    async with cluster.edge(**ring) as running:
         await cluster.put("good", b"1")
         await cluster.put("bad", b"\xff")
         await cluster.put("bad", b"{}", {"Sse-Event": "open"})

@@ -6,6 +6,7 @@ import json
 import random
 import re
 import urllib.parse
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from slipstream.app import drain
 from slipstream.demo import earthquakes, flights
 from slipstream.jetstream.bucket import Bucket
 from slipstream.protocol.topic import Filters
-from tests.integration.cluster import Cluster, text_of
+from tests.integration.cluster import RINGS, Cluster, text_of
 from tests.integration.test_slow_reader import large
 from tests.integration.wire import Stream, call
 from tests.sse import Parsed
@@ -105,9 +106,9 @@ async def test_now_begins_at_the_head(cluster: Cluster) -> None:
             stream.wire.close()
 
 
-@pytest.mark.parametrize("ring", [1000, 2])
-async def test_a_time_begins_with_the_first_event_at_or_after_it(cluster: Cluster, ring: int) -> None:
-    async with cluster.edge(ring_events=ring) as running:
+@RINGS
+async def test_a_time_begins_with_the_first_event_at_or_after_it(cluster: Cluster, ring: dict[str, Any]) -> None:
+    async with cluster.edge(**ring) as running:
         for event in QUAKES[:8]:
             await cluster.publish(running, [event])
             await asyncio.sleep(0.003)
@@ -125,14 +126,16 @@ async def test_a_time_begins_with_the_first_event_at_or_after_it(cluster: Cluste
         assert seq(await late.one("stream.ready")) == 8
 
 
-@pytest.mark.parametrize("ring", [1000, 2])
+@RINGS
 @pytest.mark.parametrize("pattern", ["nothing", "quakes.*.light", ">"])
-async def test_last_is_the_last_event_of_each_topic_and_then_live(cluster: Cluster, ring: int, pattern: str) -> None:
+async def test_last_is_the_last_event_of_each_topic_and_then_live(
+    cluster: Cluster, ring: dict[str, Any], pattern: str
+) -> None:
     wanted = Filters.parse([pattern])
     newest = {event["topic"]: number for number, event in enumerate(QUAKES, 1)}
     expected = sorted(number for topic, number in newest.items() if wanted.matches(topic))
     assert len(expected) < len(QUAKES)
-    async with cluster.edge(ring_events=ring) as running:
+    async with cluster.edge(**ring) as running:
         await cluster.publish(running, QUAKES)
         stream = await cluster.stream(running.server.port, f"since=last&topic={pattern}")
         ready, *events = await stream.take(1 + len(expected))
@@ -163,9 +166,9 @@ async def test_last_of_filters_that_overlap(cluster: Cluster) -> None:
         assert [event.data for event in await stream.take(3)] == ["a.x", "x.b", "a.b"]
 
 
-@pytest.mark.parametrize("ring", [1000, 2])
-async def test_an_id_continues_after_its_event_wherever_it_is_given(cluster: Cluster, ring: int) -> None:
-    async with cluster.edge(ring_events=ring) as running:
+@RINGS
+async def test_an_id_continues_after_its_event_wherever_it_is_given(cluster: Cluster, ring: dict[str, Any]) -> None:
+    async with cluster.edge(**ring) as running:
         port = running.server.port
         await cluster.publish(running, QUAKES[:10])
         ids = await ids_of(cluster, port, 10)
@@ -189,12 +192,12 @@ async def test_an_id_continues_after_its_event_wherever_it_is_given(cluster: Clu
             stream.wire.close()
 
 
-@pytest.mark.parametrize("ring", [1000, 5])
-async def test_an_event_that_two_topics_match_is_sent_once(cluster: Cluster, ring: int) -> None:
+@RINGS
+async def test_an_event_that_two_topics_match_is_sent_once(cluster: Cluster, ring: dict[str, Any]) -> None:
     topics = ("quakes.*.light", "quakes.uw.>", "flights.>", "flights.ABQ.*", QUAKES[0]["topic"])
     wanted = Filters.parse(topics)
     query = "&".join(f"topic={topic}" for topic in topics)
-    async with cluster.edge(ring_events=ring) as running:
+    async with cluster.edge(**ring) as running:
         await cluster.publish(running, MIXED[:150])
         stream = await cluster.opened(running.server.port, f"since=earliest&{query}")
         await cluster.publish(running, MIXED[150:])
@@ -259,10 +262,12 @@ async def test_a_checkpoint_moves_the_id_of_a_stream_whose_topics_are_quiet(clus
         assert (await again.take())[0].data == (await stream.take())[0].data == "not any more"
 
 
-@pytest.mark.parametrize("ring", [1000, 2])
-async def test_a_checkpoint_comes_too_when_the_log_moved_on_before_the_client_came(cluster: Cluster, ring: int) -> None:
+@RINGS
+async def test_a_checkpoint_comes_too_when_the_log_moved_on_before_the_client_came(
+    cluster: Cluster, ring: dict[str, Any]
+) -> None:
     """Without it the client's id grows old although it has missed nothing, and its next resume is told a loss."""
-    async with cluster.edge(heartbeat=0.2, ring_events=ring) as running:
+    async with cluster.edge(heartbeat=0.2, **ring) as running:
         await cluster.publish(running, QUAKES[:5])
         ids = await ids_of(cluster, running.server.port, 5)
         stream = await cluster.opened(running.server.port, "topic=quiet", f"Last-Event-ID: {ids[1]}")

@@ -89,24 +89,26 @@ class Link:
         return lambda: self._restored.remove(callback)
 
     async def open(self) -> None:
-        """Connect, waiting for a server as long as it takes and saying so. SlipstreamError when it is too old."""
+        """Connect, waiting for a server as long as it takes and saying why. SlipstreamError when it is too old."""
         began = time.monotonic()
-        warned = False
+        told: set[str] = set()
         while True:
             try:
                 self._client = await self._connect()
             except (TimeoutError, OSError, nats_errors.Error) as error:
-                if not warned:
-                    warned = True
+                reason = self._why(error)
+                if reason not in told:
+                    # A refused login may show as a reset first: whoever reads this needs every cause, each once.
+                    told.add(reason)
                     _logger.warning(
                         "NATS does not answer at %s (%s); waiting for it. Is it running, and is SLIPSTREAM_NATS_URL"
                         " right?",
                         ", ".join(self._access.servers),
-                        self._why(error),
+                        reason,
                     )
                 await asyncio.sleep(0.5)
             else:
-                if warned:
+                if told:
                     _logger.info("NATS answered after %.1f s", time.monotonic() - began)
                 return
 

@@ -11,9 +11,9 @@ def dev(
         int | None,
         typer.Option(min=0, max=65_535, show_default="8080", help="Port of the one URL; 0 takes any free one."),
     ] = None,
-    data: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where events, logs and configurations are kept.")
-    ] = Path(".slipstream"),
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Where events, logs and configurations are kept.")] = Path(
+        ".slipstream"
+    ),
     rate: Annotated[
         float, typer.Option(min=0.0, max=500.0, help="Real events a second for each of the two tenants; 0 for none.")
     ] = 5.0,

@@ -52,9 +52,7 @@ async def run_feed(
         due = max(due + 1 / rate, loop.time())
 
 
-async def _publish(
-    feed: Feed, store: Store, event: DemoEvent, identity: str, changed: Callable[[Feed], None]
-) -> None:
+async def _publish(feed: Feed, store: Store, event: DemoEvent, identity: str, changed: Callable[[Feed], None]) -> None:
     backoff = Backoff(*_RETRY_SECONDS)
     while True:
         try:

@@ -34,9 +34,7 @@ class Screen:
     def step(self, doing: str) -> Iterator[Step]:
         """Show that something is being done, then whether it was."""
         step = Step(doing)
-        waiting = (
-            self.console.status(Text(f"{doing} ...")) if self.console.is_terminal else contextlib.nullcontext()
-        )
+        waiting = self.console.status(Text(f"{doing} ...")) if self.console.is_terminal else contextlib.nullcontext()
         try:
             with waiting:
                 yield step
