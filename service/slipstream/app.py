@@ -30,7 +30,9 @@ from slipstream.jetstream.source import JetStreamSource
 from slipstream.log.ring import Limits
 from slipstream.log.source import Sink
 from slipstream.protocol import control
-from slipstream.protocol.errors import Code
+from slipstream.protocol.errors import Code, SlipstreamError
+from slipstream.resilience.backoff import Backoff
+from slipstream.resilience.lag import LoopLag
 from slipstream.resilience.supervise import Supervisor
 from slipstream.settings import Settings
 from slipstream.telemetry.logs import configure_logging
@@ -85,6 +87,7 @@ async def edge(settings: Settings) -> AsyncIterator[Running]:
     process = secrets.token_hex(4)
     supervisor = Supervisor()
     registry = Registry()
+    loop_lag = LoopLag()
     feed_link = Link(access(settings), f"slipstream-feed-{process}")
     link = Link(access(settings), f"slipstream-api-{process}")
     api, feed_api = Api(link), Api(feed_link)
@@ -109,6 +112,7 @@ async def edge(settings: Settings) -> AsyncIterator[Running]:
         store=Publisher(api),
         faults=supervisor.failing,
         links=lambda: {"feed": feed_link.up, "api": link.up},
+        loop_lag=loop_lag,
     )
 
     def end_removed(names: frozenset[str]) -> None:
@@ -122,6 +126,7 @@ async def edge(settings: Settings) -> AsyncIterator[Running]:
     # Listening comes first: until NATS has answered, /readyz says no and readers are told to come back.
     await server.start()
     opening = asyncio.create_task(_open(link, feed_link, api, supervisor, registry, process), name="open-nats")
+    supervisor.start("loop-lag", loop_lag.run)
     supervisor.start("reactor", hub.reactor.run)
     supervisor.start("hub", hub.run)
     try:
@@ -222,12 +227,25 @@ def log_closed(tenant: str, connection: Connection, ending: Ending) -> None:
     _logger.debug("stream %d of tenant %s ended: %s", connection.number, tenant, ending.value)
 
 
+async def _ensure_bucket(bucket: Bucket) -> None:
+    """Make the tenants' bucket, waiting for JetStream: a cluster that elects answers nobody for some seconds."""
+    backoff = Backoff(0.2, 2.0)
+    while True:
+        try:
+            await bucket.ensure()
+        except SlipstreamError as error:
+            _logger.warning("the tenants' bucket cannot be opened yet, trying again: %s", error)
+            await asyncio.sleep(backoff.next(random.random()))  # noqa: S311 jitter is no secret
+        else:
+            return
+
+
 async def _open(
     link: Link, feed_link: Link, api: Api, supervisor: Supervisor, registry: Registry, process: str
 ) -> None:
     await link.open()
     await feed_link.open()
-    await Bucket(api).ensure()
+    await _ensure_bucket(Bucket(api))
     supervisor.start("nats-api", link.run)
     supervisor.start("nats-feed", feed_link.run)
     supervisor.start("tenants", TenantFollower(api, Api(feed_link), process, registry).run)

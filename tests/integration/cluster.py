@@ -136,6 +136,27 @@ class Cluster:
         await wire.send(request(self.target(query), *headers, version=version))
         return Stream(wire, await wire.head())
 
+    async def held_up(self, running: Running, query: str = "") -> Wire:
+        """A wire whose request for a stream has everything but an empty buffer.
+
+        In front of it is the answer to a poll, 30 events of 200,000 `x` on the topic `big`, which nobody reads.
+        """
+        for _ in range(30):
+            await self.put("big", b"x" * 200_000)
+        hub, server = running.services.hub, running.server._runners[-1].server
+        assert server is not None
+        number, others = hub._number, set(server.connections)
+        wire = await self.wire(running.server.port, rcvbuf=8192)
+        await until(lambda: bool(set(server.connections) - others), "accepted")
+        (connection,) = set(server.connections) - others
+        assert connection.transport is not None
+        # Else aiohttp itself waits until little is left, and the request behind has to wait for its turn.
+        connection.transport.set_write_buffer_limits(high=64 * _MIB)
+        poll = request(self.target("since=earliest&limit=30&topic=big", "/v1/poll"))
+        await wire.send(poll + request(self.target(query)))
+        await until(lambda: hub._number > number, "the stream's request is held up")
+        return wire
+
     def target(self, query: str = "", path: str = "/v1/events") -> str:
         return f"{path}?tenant={self.tenant}" + (f"&{query}" if query else "")
 

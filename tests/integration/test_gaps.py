@@ -89,7 +89,7 @@ async def test_an_id_of_another_tenant_is_one_of_another_log(cluster: Cluster) -
             assert [event.data for event in await stream.take(3)] == [text_of(event) for event in FLIGHTS[:3]]
 
 
-@RINGS
+@pytest.mark.parametrize("ring", [{"ring_events": 2}, {"warm": False}], ids=["beyond-ring", "before-feed"])
 async def test_what_retention_took_is_told_and_the_rest_comes(nats: NatsServer, ring: dict[str, Any]) -> None:
     async with Cluster.on(nats, max_bytes=32 * 1024) as cluster, cluster.edge(**ring) as running:
         port = running.server.port

@@ -125,24 +125,11 @@ async def test_head_gets_the_headers_and_keeps_the_connection(cluster: Cluster, 
 async def test_an_earlier_answer_that_is_read_slowly_arrives_whole_before_the_stream(
     cluster: Cluster, running: Running
 ) -> None:
-    # With so small a kernel buffer the end of the answer is still in the process when the stream's request has its turn.
-    for listener in running.server._runners[-1].sites:
-        (bound,) = listener._server.sockets  # type: ignore[attr-defined]
-        with socket.socket(fileno=os.dup(bound.fileno())) as shared:
-            shared.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    big = "".join(map(text_of, QUAKES))[:200_000]
-    for _ in range(3):
-        await cluster.put("big", big.encode())
-    hub = running.services.hub
-    wire = await cluster.wire(running.server.port, rcvbuf=8192)
-    poll = request(cluster.target("since=earliest&limit=3", "/v1/poll"))
-    await wire.send(poll + request(cluster.target("topic=small")))
-    while not hub._number:
-        await wire.more(1024)
+    wire = await cluster.held_up(running, "topic=small")
     await asyncio.sleep(0.1)
-    assert not len(hub.reactor), "the stream began before the answer in front of it was out"
+    assert not len(running.services.hub.reactor), "the stream began before the answer in front of it was out"
     answer = await wire.answer()
-    assert [event["data"] for event in answer.json["events"]] == [big] * 3
+    assert [event["data"] for event in answer.json["events"]] == ["x" * 200_000] * 30
     stream = Stream(wire, await wire.head())
     await stream.one("stream.ready")
     await cluster.put("small", b"after")
@@ -335,21 +322,14 @@ async def test_a_number_that_is_used_again_is_another_stream(cluster: Cluster, r
     assert [event.data for event in await stay.take(301)] == [*map(text_of, QUAKES), "last"]
 
 
+@pytest.mark.parametrize("query", ["since=earliest", "since=last", "last_event_id=abcdefgh-5"])
+@pytest.mark.parametrize("way", ["close", "reset"])
 async def test_a_client_that_leaves_before_the_hand_off_leaves_nothing_behind(
-    cluster: Cluster, running: Running
+    cluster: Cluster, running: Running, way: str, query: str
 ) -> None:
     rest = await Rest.of(running, cluster)
-    big = "".join(map(text_of, QUAKES))[:200_000]
-    for _ in range(30):
-        await cluster.put("big", big.encode())
-    for way in ("close", "reset"):
-        for query in ("since=earliest", "since=last", "last_event_id=abcdefgh-5"):
-            wire = await Wire.open(running.server.port)
-            # The answer in front keeps the stream's request waiting for an empty buffer.
-            poll = request(cluster.target("since=earliest&limit=30", "/v1/poll"))
-            await wire.send(poll + request(cluster.target(query)))
-            await wire.exactly(1000)
-            await asyncio.sleep(0.03)
-            getattr(wire, way)()
+    wire = await cluster.held_up(running, query)
+    await wire.exactly(1000)
+    getattr(wire, way)()
     await rest.regained()
     assert running.services.hub.reactor.endings[Ending.CLIENT] == 1

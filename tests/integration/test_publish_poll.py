@@ -133,7 +133,7 @@ async def test_the_publishers_trace_and_key_travel_with_the_event(cluster: Clust
 
 
 async def test_a_publish_to_a_tenant_without_a_stream(cluster: Cluster) -> None:
-    async with cluster.edge() as running:
+    async with cluster.edge(warm=False) as running:
         await streams.remove(cluster.api, cluster.tenant)
         answer = await call(running.server.port, cluster.target(), JSON, method="POST", body=b'{"topic":"t","data":1}')
         problem(answer, 503, "UPSTREAM_UNAVAILABLE")

@@ -98,13 +98,7 @@ async def test_the_limit_holds_against_many_at_once(cluster: Cluster) -> None:
 @pytest.mark.parametrize("event", ["drain", "removal"])
 async def test_what_changes_while_a_stream_begins_is_heeded(cluster: Cluster, event: str) -> None:
     async with cluster.edge() as running:
-        for _ in range(30):
-            await cluster.put("big", b"x" * 200_000)
-        wire = await cluster.wire(running.server.port, rcvbuf=8192)
-        # The answer in front, which is not read, holds the stream's request up.
-        poll = request(cluster.target("since=earliest&limit=30", "/v1/poll"))
-        await wire.send(poll + request(cluster.target()))
-        await asyncio.sleep(0.2)
+        wire = await cluster.held_up(running)
         if event == "drain":
             running.services.draining = True
         else:

@@ -39,6 +39,7 @@ async def status(request: web.Request) -> web.Response:
             "endings": {ending.value: count for ending, count in reactor.endings.items() if count},
             "refusals": services.refusals,
             "nats": services.links(),
+            "loop_lag_ms": services.loop_lag.document(),
             "tenants": {
                 tail.tenant: {
                     "readers": len(tail),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+
 from aiohttp import http_parser, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from slipstream.edge.health import live, ready, status
 from slipstream.edge.poll import poll
@@ -14,6 +17,18 @@ from slipstream.protocol.errors import Code, SlipstreamError
 
 _FIELD_BYTES = 16 * 1024
 _BACKLOG = 4096
+
+
+class _Unreadable(logging.Filter):
+    """Passes over bytes that are no HTTP: anybody can send them, and aiohttp logs a traceback for each."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """False for what the peer, not this process, did wrong."""
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_http_logger = logging.getLogger("slipstream.edge.http")
+_http_logger.addFilter(_Unreadable())
 
 
 class Server:
@@ -54,6 +69,7 @@ class Server:
             app,
             handler_cancellation=True,
             access_log=None,
+            logger=_http_logger,
             keepalive_timeout=options.head_deadline,
             max_line_size=_FIELD_BYTES,
             max_field_size=_FIELD_BYTES,

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from slipstream.fanout.hub import Hub
 from slipstream.log.store import Store
+from slipstream.resilience.lag import LoopLag
 from slipstream.tenants.model import Tenant
 from slipstream.tenants.registry import Registry
 
@@ -40,7 +41,7 @@ class Services:
     """The parts behind the HTTP surface.
 
     `process` names this process in stream ids and consumers; `faults()` lists what makes it unfit to live; `links()`
-    says of each NATS connection whether it is up.
+    says of each NATS connection whether it is up; `loop_lag` knows how late the event loop was.
     """
 
     options: Options
@@ -50,6 +51,7 @@ class Services:
     store: Store
     faults: Callable[[], list[str]]
     links: Callable[[], dict[str, bool]]
+    loop_lag: LoopLag
     draining: bool = False
     refusals: dict[str, int] = field(default_factory=dict)
 

@@ -97,7 +97,8 @@ class Hub:
         following.holders += 1
         try:
             try:
-                await asyncio.wait_for(following.tail.attached.wait(), _ATTACH_SECONDS)
+                async with asyncio.timeout(_ATTACH_SECONDS):
+                    await following.tail.attached.wait()
             except TimeoutError as error:
                 raise SlipstreamError(
                     Code.UPSTREAM_UNAVAILABLE, f"the stream of tenant {tenant} cannot be read now", retry_after=2.0

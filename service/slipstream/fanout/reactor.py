@@ -263,7 +263,8 @@ class Reactor:
     async def emptied(self, patience: float) -> bool:
         """Return when no connection is left, or after `patience` seconds; whether none is left."""
         try:
-            await asyncio.wait_for(self._empty.wait(), patience)
+            async with asyncio.timeout(patience):
+                await self._empty.wait()
         except TimeoutError:
             return False
         return True

@@ -360,7 +360,8 @@ class Tail:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
         try:
-            await asyncio.wait_for(waiter, patience)
+            async with asyncio.timeout(patience):
+                await waiter
         except TimeoutError:
             return
         finally:

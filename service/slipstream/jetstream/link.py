@@ -180,7 +180,8 @@ class Link:
             options["user"] = access.user
             options["password"] = access.password
         try:
-            await asyncio.wait_for(client.connect(**options), _CONNECT_SECONDS)
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                await client.connect(**options)
         except BaseException:
             self._abandon(client)
             raise
@@ -201,7 +202,8 @@ class Link:
         # Its close may hang on a dead peer: nobody waits for it longer than this.
         async def close() -> None:
             try:
-                await asyncio.wait_for(client.close(), 2.0)
+                async with asyncio.timeout(2.0):
+                    await client.close()
             except Exception as error:  # noqa: BLE001 it is out of use already; nats-py asserts where it never was
                 _logger.debug("an abandoned connection did not close cleanly: %r", error)
 

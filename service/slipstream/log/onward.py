@@ -5,6 +5,7 @@ from __future__ import annotations
 from slipstream.log.resume import Broken, Check, Verdict, judge, judge_anchor
 from slipstream.log.source import Source, State
 from slipstream.protocol.control import Reason
+from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.protocol.position import Position, time_near
 
 
@@ -31,11 +32,18 @@ async def onward(position: Position, broken: Broken, source: Source, state: Stat
     else (no mark, or nothing stored since) at the first retained. But where the log lost its tail and stored nothing
     since, all that it retains is older than what an `ahead` one has seen: that one goes on at the end. `now_ms` says
     in which turn of the mark's 49 days we are.
+
+    Raises UPSTREAM_UNAVAILABLE while the replica that answers is behind the leader whose `state` this is.
     """
     if broken.reason is not Reason.expired and position.mark is not None:
-        first = await source.first_since(time_near(position.mark, now_ms) + 1)
+        seen_ms = time_near(position.mark, now_ms)
+        first = await source.first_since(seen_ms + 1)
         if first is not None:
             return max(first, state.first_seq) - 1
+        if state.first_seq <= state.last_seq and state.last_time_ms is not None and state.last_time_ms > seen_ms:
+            raise SlipstreamError(
+                Code.UPSTREAM_UNAVAILABLE, "a replica of the stream is behind its leader: try again", retry_after=0.5
+            )
         if broken.reason is Reason.ahead:
             return state.last_seq
     return state.first_seq - 1
