@@ -1,6 +1,5 @@
 """A tenant on a real nats-server, and edges in this process that serve it."""
 
-import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -92,21 +91,6 @@ class Cluster:
                 async with running.services.hub.hold(self.tenant):
                     pass
             yield running
-            await self._settled(running)
-
-    async def _settled(self, running: Running) -> None:
-        """Every feed has its consumer.
-
-        Python 3.11's `wait_for` loses a cancellation that comes with the answer to the request that makes it, and the
-        end of the edge then takes three seconds more.
-        """
-        open_feeds = [tail.tenant for tail in running.services.hub.tails if tail.attached.is_set()]
-        deadline = asyncio.get_running_loop().time() + 5.0
-        for tenant in open_feeds:
-            while running.services.links()["feed"] and asyncio.get_running_loop().time() < deadline:
-                if (await streams.info(self.api, f"SSE_{tenant}"))["state"]["consumer_count"]:
-                    break
-        await asyncio.sleep(0.02)
 
     async def publish(self, running: Running, events: Iterable[DemoEvent]) -> list[Stored]:
         """Publish through the edge's store, one after the other."""
