@@ -18,6 +18,17 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 
+# $(call debian,PROGRAM OR FILE,PACKAGES): install Debian's packages where what they bring is missing.
+define debian
+	@command -v $(1) >/dev/null || [[ -e $(1) ]] || { \
+		if [[ $$(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then \
+			echo 'make: there is no $(1); run: sudo apt-get install $(2)' >&2; exit 1; \
+		fi; \
+		echo 'make: installing $(2)'; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends $(2) >/dev/null; \
+	}
+endef
+
 .PHONY: help
 help:  ## Tell what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,13 +72,13 @@ test: setup curl  ## Run all tests, then the short proof
 # A compressed stream is read by clients that nobody here wrote; this one is not on every machine.
 .PHONY: curl
 curl:
-	@command -v curl >/dev/null || { \
-		if [[ $$(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then \
-			echo 'make: the tests want curl; run: sudo apt-get install curl' >&2; exit 1; \
-		fi; \
-		echo 'make: installing curl'; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends curl >/dev/null; \
-	}
+	$(call debian,curl,curl)
+
+.PHONY: test-browser
+test-browser: setup  ## Try the streams in real browsers, Chromium and Firefox (installs both)
+	$(call debian,chromium,chromium)
+	$(call debian,firefox-esr,firefox-esr)
+	@$(BIN)/python -m pytest tests/browser
 
 .PHONY: lint
 lint: setup  ## Look for mistakes, bad habits and odd layout (ruff)
@@ -92,8 +103,21 @@ proof: setup  ## Prove the promises on real servers
 	@$(BIN)/python -m tests.proof
 
 .PHONY: bench
-bench: setup  ## Measure deliveries, latency and memory on this machine
+bench: setup  ## Measure deliveries, latency, memory, storms and laggards on this machine
+	$(call debian,cc,gcc libc6-dev)
 	@$(BIN)/python -m loadtest.bench
+	@$(BIN)/python -m loadtest.laggards
+	@$(BIN)/python -m loadtest.lag
+	@$(BIN)/python -m loadtest.storm
+	@$(BIN)/python -m loadtest.filters
+	@$(BIN)/python -m loadtest.allocations
+
+.PHONY: peers
+peers: setup  ## Measure nchan, aiohttp-sse and sse-starlette beside Slipstream
+	$(call debian,/usr/sbin/nginx,nginx)
+	$(call debian,/usr/lib/nginx/modules/ngx_nchan_module.so,libnginx-mod-nchan)
+	$(call debian,cc,gcc libc6-dev)
+	@$(BIN)/python -m loadtest.peers
 
 .PHONY: reference
 reference: setup  ## Write the generated reference, docs/reference/settings.md

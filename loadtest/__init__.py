@@ -7,4 +7,9 @@ Pure: `wire` (what arrives, counted and checked), `latency` (percentiles), `payl
 (counts that are reported). Child processes: `readers`, `publisher`; `child` and `worker` are their parent's side, and
 `servers` starts what is measured. `procfs` and `machine` ask the kernel. `measure` is what a workload is made of,
 `idle` and `workloads` are the workloads, `result` judges, `report` prints, `bench` is the command.
+
+Commands of their own, on the same parts (`command`): `peers` (other servers in the same run), `laggards` (readers that
+stop), `lag` (how late the edge's loop is), `storm` (everybody comes back at once; its clients are `returning`),
+`filters` (what an event costs in the index), `allocations` (of the heap, for each delivery; counted in `counted`).
+`monitoring` asks the servers about themselves, `compiled` compiles what is in C, which is in `baseline/`.
 """

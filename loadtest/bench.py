@@ -5,28 +5,24 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import signal
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import orjson
 from rich.console import Console
-from rich.status import Status
 
 from loadtest import report
 from loadtest.child import ChildFailed
+from loadtest.command import REPOSITORY, teller, until_told
 from loadtest.machine import Cores, available_cores, conditions, raise_descriptor_limit
-from loadtest.measure import Settings, Show
+from loadtest.measure import Settings
 from loadtest.result import Result
 from loadtest.servers import SPARE_CONNECTIONS
 from loadtest.workloads import WORKLOADS
 from slipstream.cli.dev.faults import DevError
 
-T = TypeVar("T")
-
-_REPOSITORY: Final = Path(__file__).resolve().parent.parent
 _EDGE_RESERVE: Final = 512
 """Descriptors that the edge keeps for itself and for streams that are being handed over."""
 _READER_RESERVE: Final = 64
@@ -67,29 +63,8 @@ async def run(
             remarks.append(f"{name}: {connections:,} streams, not {wanted:,}: a process may have {limit:,} open files")
         settings = Settings(placed, options.seconds, max(processes, options.readers), options.store, options.loop)
         with console.status(name) as status:
-            results.append(await workload(settings, connections, _teller(console, status, name)))
+            results.append(await workload(settings, connections, teller(console, status, name)))
     return results, remarks
-
-
-def _teller(console: Console, status: Status, name: str) -> Show:
-    """Shows the newest news on a terminal; elsewhere a line for each phase, which is what stands before a colon."""
-    phase = ""
-
-    def show(text: str) -> None:
-        nonlocal phase
-        status.update(f"{name}: {text}")
-        before, phase = phase, text.partition(":")[0]
-        if not console.is_terminal and phase != before:
-            console.print(f"{name}: {phase}", highlight=False, soft_wrap=True)
-
-    return show
-
-
-async def _until_told(work: Coroutine[Any, Any, T]) -> T:
-    """Run `work`; SIGTERM cancels it as Ctrl-C does, so that no server is left behind."""
-    task = asyncio.ensure_future(work)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await task
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -99,9 +74,9 @@ def main(arguments: Sequence[str]) -> int:
     limit = raise_descriptor_limit()
     placed = available_cores()
     os.sched_setaffinity(0, placed.others)  # The bench itself stays off the edge's core, too.
-    machine = conditions(_REPOSITORY, placed) | {"loop": options.loop, "open files": f"{limit:,} a process"}
+    machine = conditions(REPOSITORY, placed) | {"loop": options.loop, "open files": f"{limit:,} a process"}
     try:
-        results, remarks = asyncio.run(_until_told(run(options, console, limit, placed)))
+        results, remarks = asyncio.run(until_told(run(options, console, limit, placed)))
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
     except (ChildFailed, DevError) as error:

@@ -26,13 +26,16 @@ T = TypeVar("T")
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 
 
-def parser(module: str, doc: str | None, *, connections: int, seconds: float) -> argparse.ArgumentParser:
-    """The command line of a command with one workload, with its usual size."""
+def parser(module: str, doc: str | None, *, connections: int, seconds: float | None = None) -> argparse.ArgumentParser:
+    """The command line of a command with one workload, with its usual size. seconds: None where nobody sets them."""
     made = argparse.ArgumentParser(prog=f"python -m {module}", description=doc)
     made.add_argument(
         "--connections", type=int, default=connections, metavar="N", help=f"streams (default {connections:,})"
     )
-    made.add_argument("--seconds", type=float, default=seconds, help=f"how long to measure (default {seconds:g})")
+    if seconds is None:
+        made.set_defaults(seconds=0.0)
+    else:
+        made.add_argument("--seconds", type=float, default=seconds, help=f"how long to measure (default {seconds:g})")
     made.add_argument("--readers", type=int, default=1, metavar="N", help="reader processes (default 1)")
     made.add_argument("--loop", choices=["uvloop", "asyncio"], default="uvloop", help="of the edge (default uvloop)")
     made.add_argument("--store", type=Path, metavar="DIR", help="of nats-server; /dev/shm keeps its files in memory")

@@ -112,6 +112,7 @@ class Publisher:
         if not self._room.is_set():
             async with asyncio.timeout(_ACK_SECONDS):
                 await self._room.wait()
+            return  # The rate may have changed meanwhile.
         event = next(self._events)
         self.published.late += schedule.sent(time.monotonic())
         self.published.sent += 1

@@ -33,6 +33,11 @@ class Worker(Generic[R]):
         self._latest: R | None = None
 
     @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._child.pid
+
+    @property
     def latest(self) -> R | None:
         """The newest report; None before the first."""
         return self._latest

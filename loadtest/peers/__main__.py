@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 import orjson
 from rich.console import Console
 
 from loadtest.bench import fitting
+from loadtest.command import REPOSITORY, teller, until_told
 from loadtest.machine import Cores, available_cores, conditions, raise_descriptor_limit
 from loadtest.measure import Settings, Show
 from loadtest.peers import report
@@ -23,8 +22,6 @@ from loadtest.peers.peer import Peer
 from loadtest.peers.registry import BASELINE, PEERS
 from loadtest.peers.trial import LOADS, Load, measured
 from slipstream.cli.dev.faults import DevError
-
-_REPOSITORY: Final = Path(__file__).resolve().parents[2]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -65,23 +62,13 @@ async def run(options: argparse.Namespace, settings: Settings, connections: int,
     for number in range(1, options.rounds + 1):
         for load, peers in plan:
             for peer in peers:
-                tell = _teller(show, f"round {number} of {options.rounds}, {load.name}, {peer.name}")
-                results[load.name].append(await measured(peer, load, settings, connections, tell))
+                where = f"round {number} of {options.rounds}, {load.name}, {peer.name}"
+                results[load.name].append(await measured(peer, load, settings, connections, _telling(show, where)))
     return results
 
 
-def _teller(show: Show, where: str) -> Show:
+def _telling(show: Show, where: str) -> Show:
     return lambda text: show(f"{where}: {text}")
-
-
-async def _until_told(
-    options: argparse.Namespace, settings: Settings, connections: int, console: Console
-) -> dict[str, list[Trial]]:
-    """Run; SIGTERM cancels it as Ctrl-C does, so that no server is left behind."""
-    with console.status("starting") as status:
-        work = asyncio.ensure_future(run(options, settings, connections, status.update))
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, work.cancel)
-        return await work
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -94,11 +81,16 @@ def main(arguments: Sequence[str]) -> int:
     connections, _ = fitting(options.connections, limit)
     placed: Cores = available_cores()
     os.sched_setaffinity(0, placed.others)  # The command itself stays off the servers' core, too.
-    machine = conditions(_REPOSITORY, placed)
+    machine = conditions(REPOSITORY, placed)
     machine |= {"each trial": f"{connections:,} streams, {options.seconds:g} s, {options.rounds} rounds"}
     settings = Settings(placed, options.seconds, store=options.store)
+
+    async def work() -> dict[str, list[Trial]]:
+        with console.status("starting") as status:
+            return await run(options, settings, connections, teller(console, status, "peers"))
+
     try:
-        results = asyncio.run(_until_told(options, settings, connections, console))
+        results = asyncio.run(until_told(work()))
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
     except DevError as error:

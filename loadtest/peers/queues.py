@@ -43,9 +43,11 @@ class Queues:
 
     async def feed(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Take in events, a line each, until the feed ends."""
-        while line := await reader.readline():
-            self.put(line[:-1].decode())
-        writer.close()
+        try:
+            while line := await reader.readline():
+                self.put(line[:-1].decode())
+        finally:
+            writer.close()
 
     async def listen(self, port: int) -> asyncio.Server:
         """Take in events from whoever connects to this loopback port."""

@@ -13,6 +13,7 @@ from slipstream.protocol.control import Reason
 from slipstream.protocol.errors import SlipstreamError
 from slipstream.protocol.event import Record
 from tests.contract.pod import Message, Pod, Recording, flights, following, freeze, running, until
+from tests.contract.reading import no_consumers
 from tests.servers import NatsServer, wait_until
 
 
@@ -31,13 +32,6 @@ async def publish_stubbornly(pod: Pod, tenant: str, messages: list[Message]) -> 
                 acked.append(stored.seq)
                 break
     return acked
-
-
-async def no_consumers(pod: Pod, tenant: str) -> None:
-    async def none() -> bool:
-        return not await pod.consumers(tenant)
-
-    await wait_until(none, seconds=5.0, what="no consumer is left")
 
 
 async def consumer(pod: Pod, tenant: str) -> dict[str, Any]:

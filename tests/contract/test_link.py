@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from slipstream.jetstream.link import Access, Link
+from slipstream.log.source import State
 from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.protocol.topic import Filters
 from tests.contract.pod import Pod, flights, following, freeze, until
@@ -116,7 +117,8 @@ async def test_what_the_watch_looks_for(nats: NatsServer) -> None:
     assert link._fault(now) is None
     assert link._fault(now + 9.0) is None
     assert link._fault(now + 11.0) == "reconnecting for 11 s"
-    await link.client.close()
+    # nats-py may raise the cancellation of its own reconnect out of here.
+    await asyncio.wait({asyncio.create_task(link.client.close())})
     assert link._fault(now) == "closed"
     await link.close()
 
@@ -176,3 +178,21 @@ async def test_it_enters_with_its_password_and_says_when_it_may_not(
         await wrong.close()
     assert "secret" not in caplog.text
     assert "password" not in caplog.text
+
+
+async def test_a_request_of_a_cancelled_task_that_cleans_up_is_answered(pod: Pod, tenant: str) -> None:
+    """Only a cancellation that comes while it waits ends it."""
+    answers: list[State] = []
+    source = pod.source(tenant)
+
+    async def hold() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            answers.append(await source.state())
+
+    holding = asyncio.create_task(hold())
+    await asyncio.sleep(0)
+    holding.cancel()
+    await asyncio.wait({holding}, timeout=5.0)
+    assert len(answers) == 1

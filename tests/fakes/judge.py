@@ -41,16 +41,19 @@ def unchunk(data: bytes) -> tuple[bytes, bytes]:
 
 
 class Judge:
-    """One reader's stream. `position` is where it stands; `restarts` the list that the world adds to."""
+    """One reader's stream: `position` is where it stands, `gaps` why something was missing.
+
+    `restarts`: the list to which the world adds. `heard`: how often anything was said, `checkpoints` included.
+    """
 
     def __init__(self, view: View, chapter: Chapter, position: int, restarts: list[Restart]) -> None:
         self.filters = view.filters
         self.chapter = chapter
         self.position = position
-        self.last_id = position
         self.snapshot: deque[Record] = deque()
         self.ended = False
         self.heard = self.checkpoints = 0
+        self.gaps: list[str] = []
         self._chunked = view.chunked
         self._inflate = zlib.decompressobj(wbits=31) if view.gzip else None
         self._restarts = restarts
@@ -116,7 +119,7 @@ class Judge:
             assert not self.snapshot, "the newest of each topic come first"
             assert seq > self.position if own else seq >= self.position, f"{seq} after {self.position}"
             self._skip(seq - own)
-        self.position = self.last_id = seq
+        self.position = seq
 
     def _skip(self, seq: int) -> None:
         """Nothing that matches lies after where we stand, up to `seq`."""
@@ -128,6 +131,7 @@ class Judge:
     def _gap(self, place: Position, gap: dict[str, object]) -> None:
         reason = str(gap["reason"])
         assert gap["from"] == str(place)
+        self.gaps.append(reason)
         if gap["requested"] is not None:
             stood = self._mine(str(gap["requested"])).seq
             assert self.position <= stood
@@ -157,4 +161,4 @@ class Judge:
             assert self.filters.matches(record.topic)
             self._moved(place.seq, own=True)
             return
-        self.position = self.last_id = place.seq
+        self.position = place.seq

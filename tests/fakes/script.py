@@ -45,7 +45,7 @@ def _burst(roll: random.Random) -> tuple[Any, ...]:
 
 
 def _join(roll: random.Random) -> tuple[Any, ...]:
-    return roll.choice(FILTERS), roll.choice([0, 0, roll.randrange(60)]), *roll.choices([True, False], k=3)
+    return roll.choice(FILTERS), roll.choice([0, 0, roll.randrange(60)]), tuple(roll.choices([True, False], k=3))
 
 
 # How often, relative to one another, and with what.

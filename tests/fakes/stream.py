@@ -152,7 +152,8 @@ class FakeSource:
 
     async def first_since(self, time_ms: int) -> int | None:
         await self._way()
-        found = [record.seq for record in self.stream.chapter.retained(0) if record.time_ms >= time_ms]
+        known = self.stream.chapter.retained(0, last=self.stream.replica_last)
+        found = [record.seq for record in known if record.time_ms >= time_ms]
         return found[0] if found else None
 
     async def time_of(self, seq: int) -> int | None:

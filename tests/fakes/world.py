@@ -22,7 +22,7 @@ from slipstream.log.resume import Broken
 from slipstream.log.ring import Limits
 from slipstream.protocol import control
 from slipstream.protocol.control import Reason
-from slipstream.protocol.errors import Code
+from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.protocol.frame import chunk
 from slipstream.protocol.position import Position, mark_of
 from slipstream.protocol.topic import Filters
@@ -97,6 +97,8 @@ class World:
             if connection.state is State.LIVE:
                 assert not connection.unsent
                 assert connection not in self.reactor.waiting
+        for audience in self.tail._audiences.values():
+            assert len(audience.pending) <= RING.events, "more is pending than the ring holds"
         gathering = self.tail._touched and self.tail._gathering
         if self.tail._rounds or self.tail._stale or (self.tail._touched and not gathering):
             assert self.tail in self.reactor.marked, "nobody will ever write this round"
@@ -138,7 +140,11 @@ class World:
         verdict, state = await examine(position, source)
         chapter = self.stream.chapter
         if isinstance(verdict, Broken):
-            base = await onward(position, verdict, source, state, self.stream.now_ms)
+            try:
+                base = await onward(position, verdict, source, state, self.stream.now_ms)
+            except SlipstreamError:
+                # The replica is behind: the feed looks again later.
+                return
             time_ms = await source.time_of(base) if base else None
             self._fed = base
             self.restarts.append(Restart(verdict.reason.value, base, chapter))
@@ -169,7 +175,7 @@ class World:
 
     # -- readers -----------------------------------------------------------------------------------------------------
 
-    def join(self, topics: list[str], where: int, *how: bool) -> Reader | None:
+    def join(self, topics: list[str], where: int, how: tuple[bool, bool, bool] = (False,) * 3) -> Reader | None:
         """A client comes, with a position that is true. `how`: chunked, heartbeats as events, gzip."""
         chapter = self.stream.chapter
         if self._feed is not chapter:
@@ -303,7 +309,10 @@ class World:
         for reader in self.open:
             reader.judge.complete(last)
             assert reader.judge.chapter.epoch == self.stream.chapter.epoch
+        self.burst(["quiet"])
+        self.feed(1)
         self._heartbeats()
+        assert all(one.judge.position == last + 1 for one in self.open), "an id grows old while the log moves on"
         assert len(self.tail) == len(self.reactor.adopted) == len(self.open)
         assert not self.tail._chases
         self.source.instant = False

@@ -6,6 +6,7 @@ from slipstream.log.onward import examine, onward
 from slipstream.log.resume import Broken, Continue
 from slipstream.log.source import State
 from slipstream.protocol.control import Reason
+from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.protocol.position import Position, mark_of
 from tests.fakes.stream import FakeSource, Stream
 
@@ -97,3 +98,21 @@ async def test_where_nothing_was_stored_since_a_lost_tail_sends_nothing_again() 
     assert await go_on(position(12), Reason.ahead, stream) == 9
     assert await go_on(position(12), Reason.reset, stream) == 2
     assert await go_on(position(12), Reason.rewritten, stream) == 2
+
+
+@pytest.mark.parametrize("reason", [Reason.reset, Reason.rewritten, Reason.ahead])
+async def test_a_replica_that_is_behind_does_not_decide_that_nothing_was_stored_since(reason: Reason) -> None:
+    stream = stream_of(5)
+    stream.lag()
+    for _ in range(4):
+        stream.store("a")
+    assert await go_on(position(4), reason, stream) == 4, "what it has is the first all the same"
+    with pytest.raises(SlipstreamError, match="behind its leader") as caught:
+        await go_on(position(6), reason, stream)
+    assert caught.value.code is Code.UPSTREAM_UNAVAILABLE
+    stream.catch_up()
+    assert await go_on(position(6), reason, stream) == 6
+
+
+async def test_an_empty_stream_waits_for_no_replica() -> None:
+    assert await go_on(position(5), Reason.reset, stream_of(9, evicted=9)) == 9
