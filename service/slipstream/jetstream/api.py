@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import orjson
@@ -59,8 +58,4 @@ class Api:
             raise ApiError(503, 0, "nobody answers this subject") from error
         except (TimeoutError, OSError, nats_errors.Error) as error:
             raise away(error) from error
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            # nats-py waits with `wait_for`, which on Python 3.11 loses a cancellation that comes with the answer.
-            raise asyncio.CancelledError
         return bytes(message.data)
