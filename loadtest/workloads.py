@@ -22,7 +22,7 @@ async def single(settings: Settings, connections: int, show: Show) -> Result:
     async with open_run(settings, connections, show) as run:
         main = await run.window(settings.seconds, 200, settle=2.0)
         await run.drain()
-        climbed = await _climb(run, connections, 250 if keeps_up(main, 200, connections) else 50)
+        climbed = await _climb(run, connections, 225 if keeps_up(main, 200, connections) else 75)
         received, published = await run.drain()
     steps = [(200.0, main), *climbed]
     kept = [step for rate, step in steps if keeps_up(step, rate, connections)]
@@ -92,11 +92,11 @@ async def _steady(
 
 
 async def _climb(run: Run, connections: int, rate: float) -> list[tuple[float, Window]]:
-    """Steps of 50 events/s from `rate` until one is not kept up with; at most eight."""
+    """Steps of 25 events/s from `rate` until one is not kept up with; at most eight."""
     steps: list[tuple[float, Window]] = []
     while len(steps) < 8:
         steps.append((rate, await run.window(_STEP_SECONDS, rate, settle=1.0)))
         if not keeps_up(steps[-1][1], rate, connections):
             break
-        rate += 50
+        rate += 25
     return steps

@@ -106,6 +106,7 @@ class Bucket:
         await self._open()
         config = {
             "name": f"list-{uuid.uuid4().hex}",
+            "filter_subject": f"{_PREFIX}>",
             "deliver_policy": "last_per_subject",
             "ack_policy": "none",
             "mem_storage": True,
