@@ -53,7 +53,6 @@ class Tail:
         self.attached = asyncio.Event()
         self.incarnation = 0
         self.resets = 0
-        self.events = 0
         self._budget = budget
         self._chase = chase
         self._index: Index[Audience] = Index()
@@ -76,7 +75,6 @@ class Tail:
         """Take the next record into the ring and to the audiences whose filters match it."""
         self.ring.append(record)
         self._budget.settle(self.ring)
-        self.events += 1
         audiences = self._index.match(record.topic)
         if audiences:
             frame = frame_of(record, self.epoch)

@@ -12,9 +12,7 @@ from slipstream.protocol.errors import Code, SlipstreamError
 
 STREAM_NOT_FOUND = 10059
 STREAM_NAME_IN_USE = 10058
-CONSUMER_NOT_FOUND = 10014
 NO_MESSAGE = 10037
-WRONG_LAST_SEQUENCE = 10071
 
 
 class ApiError(Exception):
