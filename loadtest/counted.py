@@ -28,6 +28,7 @@ from slipstream.cli.dev.ports import HOST
 from slipstream.demo import flights
 from slipstream.fanout.audience import View
 from slipstream.fanout.connection import Connection, Ending
+from slipstream.fanout.payload import Payloads
 from slipstream.fanout.reactor import Reactor
 from slipstream.fanout.tail import Tail
 from slipstream.log.budget import Budget
@@ -75,7 +76,15 @@ async def slipstream(listener: socket.socket, opened: Callable[[], None]) -> Asy
     """The tail and the reactor as in an edge, from the stored message on."""
     loop = asyncio.get_running_loop()
     reactor = Reactor(loop, 30.0, _ended)
-    tail = Tail("bench", reactor, Limits(1000, 256 * 1024, 120_000), Budget(1 << 28), 15.0, _no_chase)
+    tail = Tail(
+        "bench",
+        reactor,
+        Limits(1000, 256 * 1024, 120_000),
+        Budget(1 << 28),
+        Payloads(0),
+        heartbeat=15.0,
+        chase=_no_chase,
+    )
     tail.restart(State(_EPOCH, 1, 0, None), 0, None, None)
     view = View(Filters.parse([">"]), chunked=True, heartbeat_event=False)
     seqs = itertools.count(1)

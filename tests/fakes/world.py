@@ -10,10 +10,11 @@ from typing import Self
 
 import pytest
 
-from slipstream.fanout import chase, compression, outlet, replay, tail
+from slipstream.fanout import broadcast, chase, compression, replay, tail
 from slipstream.fanout.audience import View
 from slipstream.fanout.compression import GZIP_HEADER
 from slipstream.fanout.connection import Connection, Ending, State
+from slipstream.fanout.payload import Payloads
 from slipstream.fanout.snapshot import Snapshot
 from slipstream.fanout.tail import Chase, Tail
 from slipstream.log.budget import Budget
@@ -48,12 +49,12 @@ class World:
         self.loop = VirtualLoop()
         self.reactor = FakeReactor()
         self._patch = pytest.MonkeyPatch()
-        for module in (tail, chase, replay):
+        for module in (tail, broadcast, chase, replay):
             self._patch.setattr(module, "time", self.loop.clock)
         # Small, so that a few events fill them.
         self._patch.setattr("slipstream.fanout.audience.os", self.reactor)
-        self._patch.setattr(tail, "_TURN", 1)
-        self._patch.setattr(outlet, "_WRITE_BYTES", 200)
+        self._patch.setattr(broadcast, "_TURN", 1)
+        self._patch.setattr(tail, "_BLOCK", 4)
         self._patch.setattr(compression, "_WORTH", 300)
         self._patch.setattr(replay, "_BLOCK", 4)
         self._patch.setattr(replay, "_LIMIT", 3)
@@ -62,7 +63,16 @@ class World:
         self.restarts: list[Restart] = []
         self.readers: list[Reader] = []
         self._budget = Budget(1 << 20)
-        self.tail = Tail("t", self.reactor.real, RING, self._budget, HEARTBEAT, chase_of(self.source))
+        self.payloads = Payloads(2_000)
+        self.tail = Tail(
+            "t",
+            self.reactor.real,
+            RING,
+            self._budget,
+            self.payloads,
+            heartbeat=HEARTBEAT,
+            chase=chase_of(self.source),
+        )
         self._feed: Chapter = self.stream.chapter
         self._fed = 0
         self._number = 0
@@ -93,14 +103,17 @@ class World:
             if connection.state is State.BEHIND:
                 tail = self.tail
                 driven = connection in tail._early or connection in tail._stale or connection in tail._chases
+                sealed_soon = connection.audience in tail._broadcast.touched or tail in self.reactor.marked
+                driven |= connection in tail._joining and sealed_soon
                 assert driven or connection in self.reactor.waiting, "nobody will ever drive this reader on"
             if connection.state is State.LIVE:
                 assert not connection.unsent
                 assert connection not in self.reactor.waiting
-        for audience in self.tail._audiences.values():
+        for audience in self.tail._broadcast.audiences.values():
             assert len(audience.pending) <= RING.events, "more is pending than the ring holds"
-        gathering = self.tail._touched and self.tail._gathering
-        if self.tail._rounds or self.tail._stale or (self.tail._touched and not gathering):
+        live = self.tail._broadcast
+        gathering = live.touched and self.tail._gathering
+        if live.rounds or self.tail._stale or (live.touched and not gathering):
             assert self.tail in self.reactor.marked, "nobody will ever write this round"
 
     # -- the stream and its feed -------------------------------------------------------------------------------------

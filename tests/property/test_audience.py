@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipstream.fanout import audience as module
-from slipstream.fanout.audience import Audience, Round, View, cut
+from slipstream.fanout.audience import Audience, Round, View
 from slipstream.fanout.connection import PARKED, Connection
+from slipstream.fanout.payload import Payload
 from slipstream.fanout.tail import Tail
 from slipstream.protocol.topic import Filters
 from tests.fakes.reactor import FakeReactor
@@ -34,7 +35,7 @@ def test_what_went_out_and_what_is_kept_end_where_the_cursor_says(
     frames, seqs = numbered(batch, before)
     payload, after = b"".join(frames), seqs[-1] + beyond
     sent = data.draw(st.integers(0, len(payload)))
-    cursor, rest = cut(frames, seqs, sent, before, after)
+    cursor, rest = Payload(frames, seqs).cut(sent, before, after)
     out = payload[:sent] + rest
     had = [seq for seq in seqs if seq <= cursor]
     assert out == b"".join(frames[: len(had)]), "whole frames, and just those up to the cursor"
@@ -42,6 +43,17 @@ def test_what_went_out_and_what_is_kept_end_where_the_cursor_says(
     if rest:
         assert rest == frames[len(had) - 1][-len(rest) :]
         assert len(rest) < len(frames[len(had) - 1]), "of a frame that was not begun nothing is kept"
+
+
+@FEW
+@given(batches, st.integers(0, 5), st.integers(0, 20))
+def test_a_reader_takes_a_shared_payload_from_its_own_place_on(
+    batch: list[tuple[bytes, int]], before: int, cursor: int
+) -> None:
+    frames, seqs = numbered(batch, before)
+    payload = Payload(frames, seqs)
+    wanted = [frame for frame, seq in zip(frames, seqs, strict=True) if seq > cursor]
+    assert payload.data[payload.start(cursor) :] == b"".join(wanted)
 
 
 @FEW
@@ -62,7 +74,7 @@ def test_every_member_gets_the_payload_as_far_as_its_socket_takes_it(
         audience.enter(connection)
     lagged: dict[Connection, int] = {}
     dropped: list[Connection] = []
-    sealed = Round(audience, frames, seqs, 4, seqs[-1])
+    sealed = Round(audience, Payload(frames, seqs), 4, seqs[-1])
 
     def lag(connection: Connection, round_: Round, sent: int) -> None:
         assert round_ is sealed

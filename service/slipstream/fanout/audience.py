@@ -8,19 +8,14 @@ beginning. That one comparison is all that a delivery costs beside the write its
 from __future__ import annotations
 
 import os
-from bisect import bisect_right
 from collections.abc import Callable
-from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from slipstream.fanout.compression import deflated, stored
-from slipstream.fanout.connection import Connection
+from slipstream.fanout.connection import Connection, Owner
+from slipstream.fanout.payload import Payload
 from slipstream.protocol.frame import chunk
 from slipstream.protocol.topic import Filters
-
-if TYPE_CHECKING:
-    from slipstream.fanout.tail import Tail
-
 
 GATHER_SECONDS = 0.02
 """How long a compressed audience gathers events for a batch while they come fast: ten to a batch halve its bytes."""
@@ -44,7 +39,7 @@ class Audience:
 
     __slots__ = ("_roll", "beaten_at", "members", "pending", "readers", "sealed_at", "seqs", "tail", "told", "view")
 
-    def __init__(self, tail: Tail, view: View, now: float) -> None:
+    def __init__(self, tail: Owner, view: View, now: float) -> None:
         self.tail = tail
         self.view = view
         self.members: dict[Connection, None] = {}
@@ -79,50 +74,27 @@ class Audience:
             block = stored(block)
         return chunk(block) if self.view.chunked else block
 
-    def wrap(self, frames: list[bytes], seqs: list[int]) -> tuple[list[bytes], list[int]]:
-        """SSE frames for one reader in this audience's coding and framing, with what each brings the reader to.
+    def wrap(self, frames: list[bytes], seqs: list[int]) -> Payload:
+        """SSE frames for readers that are behind, each in this audience's coding and framing.
 
-        What is compressed can only be sent whole, so there a batch is one frame. It is stored, not deflated: that
-        would be work for one reader alone.
+        With gzip they are stored, not deflated: so each of them can be sent without the ones before it.
         """
-        if self.view.gzip and frames:
-            return [self.frame(b"".join(frames))], seqs[-1:]
-        return ([chunk(frame) for frame in frames] if self.view.chunked else frames), seqs
+        if self.view.gzip or self.view.chunked:
+            frames = [self.frame(frame) for frame in frames]
+        return Payload(frames, seqs)
 
-    def take_pending(self) -> tuple[list[bytes], list[int]]:
+    def take_pending(self) -> Payload:
         """What is pending, ready to be written to all members; nothing is pending afterwards."""
         frames, seqs = self.pending, self.seqs
         self.pending, self.seqs = [], []
-        if self.view.gzip and frames:
+        if self.view.gzip:
             block = deflated(b"".join(frames))
-            return [chunk(block) if self.view.chunked else block], seqs[-1:]
-        return frames, seqs
+            return Payload([chunk(block) if self.view.chunked else block], seqs[-1:])
+        return Payload(frames, seqs)
 
     def ripe(self, now: float) -> bool:
         """Whether what is pending should go out: at once, but where batches are compressed not twice in 20 ms."""
         return not self.view.gzip or now - self.sealed_at >= GATHER_SECONDS
-
-
-class Cut(NamedTuple):
-    """Where a write stopped: everything up to `cursor` is sent but for `rest` of that last frame."""
-
-    cursor: int
-    rest: bytes
-
-
-def cut(frames: list[bytes], seqs: list[int], sent: int, before: int, after: int) -> Cut:
-    """What is left of `frames` (each with the sequence it brings the reader to) when `sent` bytes went out.
-
-    Only the rest of the frame that was torn is kept; those behind it are read again from the ring.
-    """
-    ends = list(accumulate(map(len, frames)))
-    whole = bisect_right(ends, sent)
-    if whole == len(frames):
-        return Cut(after, b"")
-    begun = ends[whole - 1] if whole else 0
-    if sent == begun:
-        return Cut(max(before, seqs[whole - 1]) if whole else before, b"")
-    return Cut(seqs[whole], frames[whole][sent - begun :])
 
 
 class Round:
@@ -132,13 +104,11 @@ class Round:
     all. `lag(connection, round, sent)` is told of a socket that did not take everything, `drop` of one that is gone.
     """
 
-    __slots__ = ("_at", "after", "audience", "before", "frames", "members", "payload", "seqs")
+    __slots__ = ("_at", "after", "audience", "before", "members", "payload")
 
-    def __init__(self, audience: Audience, frames: list[bytes], seqs: list[int], before: int, after: int) -> None:
+    def __init__(self, audience: Audience, payload: Payload, before: int, after: int) -> None:
         self.audience = audience
-        self.frames = frames
-        self.seqs = seqs
-        self.payload = frames[0] if len(frames) == 1 else b"".join(frames)
+        self.payload = payload
         self.before = before
         self.after = after
         self.members = audience.roll
@@ -149,7 +119,8 @@ class Round:
     ) -> bool:
         """Write to the next `limit` members; True when all have had their turn."""
         write = os.write
-        payload, size, before = self.payload, len(self.payload), self.before
+        payload, before = self.payload.data, self.before
+        size = len(payload)
         end = self._at + limit
         for connection in self.members[self._at : end]:
             if connection.floor <= before:

@@ -7,7 +7,7 @@ no queue, no buffer, no request.
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from slipstream.fanout.snapshot import Snapshot
 from slipstream.log.splice import Fence
@@ -39,6 +39,21 @@ class Ending(Enum):
     UPSTREAM = "upstream_unavailable"
     SHUTDOWN = "shutdown"
     INTERNAL = "internal"
+
+
+class Owner(Protocol):
+    """What the reactor knows of the tail that a connection belongs to."""
+
+    tenant: str
+
+    def step(self, until: float) -> bool:
+        """One slice of work, until `until` (monotonic seconds); True when there is nothing left to do."""
+
+    def pump(self, connection: Connection) -> None:
+        """The socket takes bytes: send on."""
+
+    def forget(self, connection: Connection) -> None:
+        """The connection is closed: nothing of it stays."""
 
 
 class Connection:

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 from slipstream.fanout.audience import View
 from slipstream.fanout.chase import Chaser
 from slipstream.fanout.connection import Connection, Ending
+from slipstream.fanout.payload import Payloads
 from slipstream.fanout.reactor import Reactor
 from slipstream.fanout.replay import Replay
-from slipstream.fanout.snapshot import Snapshot
+from slipstream.fanout.snapshot import Snapshots
 from slipstream.fanout.start import Start
 from slipstream.fanout.tail import Tail
 from slipstream.log.budget import Budget
@@ -27,6 +28,7 @@ _logger = logging.getLogger(__name__)
 
 _ATTACH_SECONDS = 5.0
 _TICK = 0.5
+_PAYLOADS_BYTES = 16 * 1024 * 1024
 
 Follow = Callable[[str, Sink], Callable[[], Coroutine[Any, Any, None]]]
 """Given a tenant and its sink: what to run to feed the one into the other."""
@@ -75,7 +77,9 @@ class Hub:
         self._follow = follow
         self._on_closed = on_closed
         self._budget = Budget(options.rings_bytes)
+        self._payloads = Payloads(_PAYLOADS_BYTES)
         self._reads = asyncio.Semaphore(options.replay_inflight)
+        self.snapshots = Snapshots(options.replay_inflight)
         self._followings: dict[str, Following] = {}
         self._chaser = Chaser(lambda tenant: self._followings[tenant].replay)
         self._number = 0
@@ -115,7 +119,7 @@ class Hub:
     def admit(self, following: Following, fd: int, number: int, view: View, begun: Start, head: bytes) -> Connection:
         """Take over the descriptor of a stream that begins at `begun`; `head` is all that goes before its events."""
         connection = Connection(fd, number, following.tail.audience(view), begun.cursor)
-        connection.snapshot = None if begun.snapshot is None else Snapshot(begun.snapshot)
+        connection.snapshot = begun.snapshot
         following.holders += 1
         following.tail.admit(connection, head)
         return connection
@@ -125,6 +129,7 @@ class Hub:
         while True:
             await asyncio.sleep(_TICK)
             now = time.monotonic()
+            self._payloads.clear()
             for tenant, following in list(self._followings.items()):
                 following.tail.beat(now)
                 following.replay.expire()
@@ -140,7 +145,15 @@ class Hub:
     def _open(self, tenant: str) -> Following:
         source = self._source_of(tenant)
         options = self._options
-        tail = Tail(tenant, self.reactor, options.ring, self._budget, options.heartbeat, self._chaser)
+        tail = Tail(
+            tenant,
+            self.reactor,
+            options.ring,
+            self._budget,
+            self._payloads,
+            heartbeat=options.heartbeat,
+            chase=self._chaser,
+        )
         following = Following(tail, source, Replay(source, self._reads))
         self._followings[tenant] = following
         self._opened += 1

@@ -12,16 +12,13 @@ import logging
 import os
 import select
 import socket
+import struct
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from slipstream.fanout.connection import PARKED, Connection, Ending, State
+from slipstream.fanout.connection import PARKED, Connection, Ending, Owner, State
 from slipstream.protocol.frame import LAST_CHUNK
-
-if TYPE_CHECKING:
-    from slipstream.fanout.tail import Tail
 
 _logger = logging.getLogger(__name__)
 
@@ -32,6 +29,8 @@ _INPUT_LIMIT = 16 * 1024
 _SLICE = 0.002
 _LINGER = 1.0
 _SWEEP = 0.5
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER: a close resets the connection, and the kernel gives back its buffers at once (socket(7))."""
 
 
 class Reactor:
@@ -54,8 +53,8 @@ class Reactor:
         self._connections: dict[int, Connection] = {}
         self._writing: dict[Connection, None] = {}
         self._closing: dict[Connection, float] = {}
-        self._busy: deque[Tail] = deque()
-        self._marked: set[Tail] = set()
+        self._busy: deque[Owner] = deque()
+        self._marked: set[Owner] = set()
         self._scheduled = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -116,7 +115,17 @@ class Reactor:
             return
         if connection.state is not State.CLOSING:
             self._retire(connection, ending)
+            if ending is Ending.SLOW:
+                # What it does not read would stay in the kernel until TCP gives it up, long after the stream is gone.
+                self._reset(connection)
         self._release(connection)
+
+    def _reset(self, connection: Connection) -> None:
+        ours = socket.socket(fileno=connection.fd)
+        try:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        finally:
+            ours.detach()
 
     def _retire(self, connection: Connection, ending: Ending) -> None:
         self.rest(connection)
@@ -139,7 +148,7 @@ class Reactor:
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
-    def send(self, connection: Connection, payload: bytes) -> int:
+    def send(self, connection: Connection, payload: bytes | memoryview) -> int:
         """One write; how many bytes the socket took, or -1 when the peer is gone (and the connection dropped)."""
         try:
             return os.write(connection.fd, payload)
@@ -166,7 +175,7 @@ class Reactor:
 
     # -- turns -------------------------------------------------------------------------------------------------------
 
-    def mark(self, tail: Tail) -> None:
+    def mark(self, tail: Owner) -> None:
         """`tail` has something to send: give it slices of the loop until it has not."""
         if tail not in self._marked:
             self._marked.add(tail)

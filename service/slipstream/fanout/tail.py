@@ -1,9 +1,8 @@
 """The live end of one tenant's log on this pod: its ring, its audiences, and the readers that are on their way there.
 
-Left to right: `append` takes a record from the feed into the ring and hands its frame to the audiences it is for;
-`step` seals what is pending into rounds and writes them; `pump` brings a reader that is behind up to the head, where
-`join` puts it into its audience in the same step of the loop. `restart` is the one way back: the feed says that the
-past is another one.
+Left to right: `append` takes a record from the feed into the ring and offers it to the audiences (`broadcast.py`);
+`step` writes what is pending; `pump` brings a reader that is behind up to the head, where `_join` puts it into its
+audience in the same step of the loop. `restart` is the one way back: the feed says that the past is another one.
 """
 
 from __future__ import annotations
@@ -14,23 +13,23 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from slipstream.fanout.audience import GATHER_SECONDS, Audience, Round, View, cut
+from slipstream.fanout.audience import GATHER_SECONDS, Audience, Round, View
+from slipstream.fanout.broadcast import Broadcast, heartbeat
 from slipstream.fanout.connection import PARKED, Connection, State
-from slipstream.fanout.encode import frame_of
-from slipstream.fanout.outlet import flush, send_records, write
+from slipstream.fanout.outlet import Outlet
+from slipstream.fanout.payload import Payloads
 from slipstream.fanout.reactor import Reactor
 from slipstream.log.budget import Budget
-from slipstream.log.index import Index
 from slipstream.log.ring import Limits, Ring
 from slipstream.log.source import State as StreamState
 from slipstream.log.splice import Step, step
 from slipstream.protocol import control
 from slipstream.protocol.control import Gap, Reason
 from slipstream.protocol.event import Record
-from slipstream.protocol.frame import chunk, comment
 from slipstream.protocol.position import Position, mark_of
 
-_TURN = 256
+_BLOCK = 128
+"""Events of the ring that readers of one view share as one payload; it begins at a multiple of this."""
 
 Chase = Callable[["Tail", Connection], Coroutine[Any, Any, None]]
 
@@ -43,7 +42,15 @@ class Tail:
     """
 
     def __init__(
-        self, tenant: str, reactor: Reactor, limits: Limits, budget: Budget, heartbeat: float, chase: Chase
+        self,
+        tenant: str,
+        reactor: Reactor,
+        limits: Limits,
+        budget: Budget,
+        payloads: Payloads,
+        *,
+        heartbeat: float,
+        chase: Chase,
     ) -> None:
         self.tenant = tenant
         self.reactor = reactor
@@ -55,19 +62,18 @@ class Tail:
         self.resets = 0
         self._budget = budget
         self._chase = chase
-        self._index: Index[Audience] = Index()
-        self._audiences: dict[View, Audience] = {}
-        self._touched: dict[Audience, None] = {}
-        self._rounds: deque[Round] = deque()
+        self._broadcast = Broadcast(self, heartbeat, self._lag, reactor.drop)
+        self._outlet = Outlet(tenant, reactor, payloads)
         self._gathering = False
         self._behind: dict[Connection, float] = {}
         self._early: dict[Connection, None] = {}
+        self._joining: dict[Connection, None] = {}
         self._chases: dict[Connection, asyncio.Task[None]] = {}
         self._stale: deque[Connection] = deque()
         self._waiters: set[asyncio.Future[None]] = set()
 
     def __len__(self) -> int:
-        return len(self._behind) + sum(len(audience.members) for audience in self._audiences.values())
+        return len(self._behind) + len(self._broadcast)
 
     # -- from the feed -----------------------------------------------------------------------------------------------
 
@@ -75,36 +81,27 @@ class Tail:
         """Take the next record into the ring and to the audiences whose filters match it."""
         self.ring.append(record)
         self._budget.settle(self.ring)
-        audiences = self._index.match(record.topic)
-        if audiences:
-            frame = frame_of(record, self.epoch)
-            chunked = b""
-            overrun: list[Audience] = []
-            for audience in audiences:
-                if audience.view.chunked and not audience.view.gzip:
-                    chunked = chunked or chunk(frame)
-                    audience.pending.append(chunked)
-                else:
-                    audience.pending.append(frame)
-                audience.seqs.append(record.seq)
-                self._touched[audience] = None
-                if len(audience.pending) > self.ring.limits.events:
-                    overrun.append(audience)
-            for audience in overrun:
-                self._overrun(audience)
-            self.reactor.mark(self)
-        if self._waiters or self._early:
+        for audience in self._broadcast.offer(record, self.epoch, self.ring.limits.events):
+            # The process does not keep up, and the queue must not grow: they are refilled from ring and stream in
+            # larger writes.
+            for connection, cursor in self._broadcast.overrun(audience).items():
+                connection.cursor = cursor
+                self._park(connection)
+                self._stale.append(connection)
+        if self._broadcast.touched or self._stale or self._waiters or self._early:
             self.reactor.mark(self)
 
     def restart(self, state: StreamState, base: int, base_time_ms: int | None, reason: Reason | None) -> None:
         """Go on after `base` of the log that `state` describes; a `reason` is told to every reader as a gap."""
-        self._finish()
+        self._broadcast.finish()
         requested = str(self.position(self.ring.last))
         behind = {one: str(self.position(one.cursor)) for one in self._behind}
         self._budget.forget(self.ring)
         self.epoch = state.epoch
         self.ring = Ring(self.ring.limits, base, base_time_ms)
         self.incarnation += 1
+        self._outlet.restart(self.epoch, self.incarnation)
+        self._broadcast.last = base
         self.attached.set()
         if reason is None:
             return
@@ -115,14 +112,7 @@ class Tail:
             certain = reason is Reason.expired and audience.view.filters.everything
             return audience.frame(control.gap(place, Gap(reason, stood, place, certain)))
 
-        for audience in self._audiences.values():
-            if audience.members:
-                self._rounds.append(Round(audience, [told(audience, requested)], [base], PARKED - 1, base))
-        self._finish()
-        for audience in self._audiences.values():
-            audience.told = base
-            for connection in audience.members:
-                connection.floor = base
+        self._broadcast.restart(base, lambda audience: told(audience, requested))
         for connection in self._behind:
             if reason is Reason.expired and connection.cursor >= base:
                 # It was ahead of the feed, and nothing is missing for it; or it has just been told.
@@ -139,111 +129,58 @@ class Tail:
 
     def step(self, until: float) -> bool:
         """One slice of work, until `until` (monotonic seconds); True when there is nothing left to do."""
+        broadcast = self._broadcast
         while True:
-            if self._rounds:
-                if self._rounds[0].advance(_TURN, self._lag, self.reactor.drop):
-                    self._rounds.popleft()
-            elif not self._gather():
-                if not self._refresh(until):
-                    return False
+            if broadcast.rounds:
+                broadcast.advance()
+            else:
+                self._gather()
+                self._refresh(until)
                 self._wake()
-                if not self._rounds:
-                    return True
-            if time.monotonic() >= until and (self._rounds or self._stale):
+                if not broadcast.rounds:
+                    return not self._stale
+            if time.monotonic() >= until and (broadcast.rounds or self._stale):
                 return False
 
-    def _gather(self) -> bool:
-        """Seal what is ripe; False when nothing was. What is not ripe yet calls for another turn later."""
-        now = time.monotonic()
-        for audience in [one for one in self._touched if one.ripe(now)]:
-            self._seal(audience)
-            del self._touched[audience]
-        if self._touched and not self._gathering:
+    def _gather(self) -> None:
+        """Seal what is ripe. What is not ripe yet calls for another turn later."""
+        self._broadcast.gather()
+        if self._joining:
+            # Now, while nothing is pending: whoever had to wait for that joins.
+            ready = [one for one in self._joining if not one.audience.pending]
+            self._stale.extend(ready)
+            for connection in ready:
+                del self._joining[connection]
+        if self._broadcast.touched and not self._gathering:
             self._gathering = True
             asyncio.get_running_loop().call_later(GATHER_SECONDS, self._gathered)
-        return bool(self._rounds)
 
     def _gathered(self) -> None:
         self._gathering = False
         self.reactor.mark(self)
 
     def beat(self, now: float) -> None:
-        """Say something to everyone who has heard nothing for a heartbeat (`now` in monotonic seconds).
-
-        An audience whose topics were quiet while the log moved on gets a checkpoint, so that its members' ids do not
-        grow old; any other one a heartbeat.
-        """
-        last = self.ring.last
-        for audience in self._audiences.values():
-            if not audience.members or now - audience.beaten_at < self.heartbeat:
-                continue
-            self._seal(audience)
-            self._touched.pop(audience, None)
-            if last > audience.told:
-                block = control.checkpoint(self.position(last))
-                audience.told = last
-            else:
-                block = self._heartbeat(audience)
-            audience.beaten_at = now
-            self._rounds.append(Round(audience, [audience.frame(block)], [last], last, last))
+        """Say something to everyone who has heard nothing for a heartbeat (`now` in monotonic seconds)."""
+        self._broadcast.beat(now, self.position(self.ring.last))
         for connection, since in list(self._behind.items()):
             if now - since >= self.heartbeat and not connection.unsent:
                 self._behind[connection] = now
-                connection.unsent = connection.audience.frame(self._heartbeat(connection.audience))
+                connection.unsent = connection.audience.frame(heartbeat(connection.audience))
                 # Not a write alone: where it finds room, nobody would be told of that room any more.
                 self.pump(connection)
-        if self._rounds:
+        if self._broadcast.rounds or self._joining:
             self.reactor.mark(self)
 
-    def _heartbeat(self, audience: Audience) -> bytes:
-        return control.heartbeat(int(time.time() * 1000)) if audience.view.heartbeat_event else comment()
-
-    def _seal(self, audience: Audience) -> None:
-        if not audience.pending:
-            return
-        before = audience.seqs[0] - 1
-        audience.beaten_at = audience.sealed_at = time.monotonic()
-        audience.told = audience.seqs[-1]
-        if audience.members:
-            self._rounds.append(Round(audience, *audience.take_pending(), before, self.ring.last))
-        else:
-            audience.pending, audience.seqs = [], []
-
-    def _finish(self) -> None:
-        for audience in self._touched:
-            self._seal(audience)
-        self._touched.clear()
-        while self._rounds:
-            self._rounds.popleft().advance(1 << 30, self._lag, self.reactor.drop)
-
-    def _overrun(self, audience: Audience) -> None:
-        """More is pending than the ring holds: the process does not keep up, and the queue must not grow.
-
-        The members become readers that are behind, each at the place that the rounds under way had brought it to, and
-        are refilled from ring and stream in larger writes.
-        """
-        place = dict.fromkeys(audience.members, audience.seqs[0] - 1)
-        for round_ in reversed(self._rounds):
-            if round_.audience is audience:
-                place.update((one, round_.before) for one in round_.left() if one in place)
-        audience.pending, audience.seqs = [], []
-        self._touched.pop(audience, None)
-        for connection, cursor in place.items():
-            connection.cursor = max(cursor, connection.floor)
-            self._park(connection)
-            self._stale.append(connection)
-
-    def _refresh(self, until: float) -> bool:
-        """Pump those that are behind through no fault of their socket; True when none is left."""
+    def _refresh(self, until: float) -> None:
+        """Pump those that are behind through no fault of their socket, as many as there is time for."""
         while self._stale:
             self.pump(self._stale.popleft())
             if time.monotonic() >= until:
-                return not self._stale
-        return True
+                return
 
     def _lag(self, connection: Connection, round_: Round, sent: int) -> None:
         before = connection.floor if round_.before >= PARKED - 1 else max(round_.before, connection.floor)
-        connection.cursor, connection.unsent = cut(round_.frames, round_.seqs, sent, before, round_.after)
+        connection.cursor, connection.unsent = round_.payload.cut(sent, before, round_.after)
         self._park(connection)
         self.reactor.await_room(connection, progress=True)
 
@@ -261,13 +198,7 @@ class Tail:
 
     def audience(self, view: View) -> Audience:
         """The audience of `view`, made when it is the first of its kind."""
-        audience = self._audiences.get(view)
-        if audience is None:
-            audience = Audience(self, view, time.monotonic())
-            audience.told = self.ring.last
-            self._audiences[view] = audience
-            self._index.add(view.filters, audience)
-        return audience
+        return self._broadcast.audience(view)
 
     def admit(self, connection: Connection, head: bytes) -> None:
         """A new reader, at `connection.cursor`, whose first bytes are `head`. It is sent all that it has not had."""
@@ -283,7 +214,8 @@ class Tail:
     def pump(self, connection: Connection) -> None:
         """Bring a reader nearer to the head as far as its socket takes it, and into its audience when it is there."""
         self._early.pop(connection, None)
-        if connection.state is not State.BEHIND or not flush(self.reactor, connection):
+        self._joining.pop(connection, None)
+        if connection.state is not State.BEHIND or not self._outlet.flush(connection):
             return
         while connection.state is State.BEHIND:
             ring = self.ring
@@ -298,12 +230,18 @@ class Tail:
                     self._early[connection] = None
                     return
                 case Step.RING:
-                    missing = ring.after(connection.cursor)
-                    if not send_records(self.reactor, connection, missing, self.epoch, ring.last):
+                    if not self._refill(connection):
                         return
                 case _:
                     self._start_chase(connection)
                     return
+
+    def _refill(self, connection: Connection) -> bool:
+        """Send a block of the ring; whole, where others will want the same one."""
+        begin = connection.cursor - connection.cursor % _BLOCK
+        end = min(begin + _BLOCK, self.ring.last)
+        shared = connection.audience.readers > 1
+        return self._outlet.send(connection, self.ring.between(begin if shared else connection.cursor, end), end)
 
     def deliver(self, connection: Connection, records: list[Record]) -> bool:
         """Send records that were read for a reader (ascending; those it has, or does not want, are passed over).
@@ -312,7 +250,7 @@ class Tail:
         gone.
         """
         end = max(records[-1].seq, connection.cursor) if records else connection.cursor
-        return send_records(self.reactor, connection, records, self.epoch, end)
+        return self._outlet.send(connection, records, end)
 
     def arrive(self, connection: Connection) -> None:
         """A chase has brought the reader to where the ring covers it, and ends."""
@@ -328,7 +266,7 @@ class Tail:
 
     def tell(self, connection: Connection, block: bytes) -> bool:
         """Send a control frame to a reader that is behind; False when it has to wait for room, or is gone."""
-        return write(self.reactor, connection, connection.audience.frame(block))
+        return self._outlet.write(connection, connection.audience.frame(block))
 
     def forget(self, connection: Connection) -> None:
         """The connection is closed: nothing of it stays here."""
@@ -336,6 +274,7 @@ class Tail:
         audience.leave(connection)
         self._behind.pop(connection, None)
         self._early.pop(connection, None)
+        self._joining.pop(connection, None)
         chase = self._chases.pop(connection, None)
         if chase is not None and chase is not asyncio.current_task():
             chase.cancel()
@@ -344,9 +283,7 @@ class Tail:
             connection.snapshot = None
         audience.readers -= 1
         if not audience.readers:
-            del self._audiences[audience.view]
-            self._index.remove(audience.view.filters, audience)
-            self._touched.pop(audience, None)
+            self._broadcast.forget(audience)
 
     def position(self, seq: int) -> Position:
         """The position `seq` of this log, with its mark where the ring knows it."""
@@ -373,11 +310,12 @@ class Tail:
 
     def _join(self, connection: Connection) -> None:
         audience = connection.audience
-        # What is pending was read from the ring by this reader: it belongs to those who were here before.
-        self._seal(audience)
-        self._touched.pop(audience, None)
-        if self._rounds:
+        if audience.pending:
+            # It has had that from the ring: it belongs to those who were here before. To seal it for each arrival would
+            # make batches small just when there is much to do.
+            self._joining[connection] = None
             self.reactor.mark(self)
+            return
         del self._behind[connection]
         connection.state = State.LIVE
         connection.floor = connection.cursor

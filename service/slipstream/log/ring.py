@@ -83,6 +83,12 @@ class Ring:
         """True when every event after `cursor` that this ring has seen the stream store is still here."""
         return cursor >= self.base
 
+    def between(self, after: int, to: int) -> list[Record]:
+        """The records whose sequence is greater than `after` and at most `to`, ascending, as far as they are here."""
+        start = bisect_right(self._records, after, lo=self._head, key=_SEQ)
+        end = bisect_right(self._records, to, lo=start, key=_SEQ)
+        return self._records[start:end]
+
     def after(self, cursor: int) -> Iterator[Record]:
         """The records whose sequence is greater than `cursor`, ascending. Only meaningful when `covers(cursor)`."""
         start = bisect_right(self._records, cursor, lo=self._head, key=_SEQ)

@@ -7,9 +7,10 @@ from typing import cast
 import pytest
 
 from slipstream.fanout import audience as module
-from slipstream.fanout.audience import GATHER_SECONDS, Audience, Cut, Round, View, cut
+from slipstream.fanout.audience import GATHER_SECONDS, Audience, Round, View
 from slipstream.fanout.compression import GZIP_HEADER
 from slipstream.fanout.connection import PARKED, Connection
+from slipstream.fanout.payload import Cut, Payload
 from slipstream.fanout.tail import Tail
 from slipstream.protocol.topic import Filters
 from tests.fakes.judge import unchunk
@@ -92,11 +93,11 @@ def test_members_are_in_the_order_they_joined(reactor: FakeReactor) -> None:
     ],
 )
 def test_of_a_torn_write_the_rest_of_one_frame_is_kept(sent: int, expected: Cut) -> None:
-    assert cut(FRAMES, SEQS, sent, 10, 20) == expected
+    assert Payload(FRAMES, SEQS).cut(sent, 10, 20) == expected
 
 
 def test_a_cursor_that_is_beyond_the_frames_that_went_out_does_not_go_back() -> None:
-    assert cut(FRAMES, SEQS, 5, 12, 20) == Cut(12, b"")
+    assert Payload(FRAMES, SEQS).cut(5, 12, 20) == Cut(12, b"")
 
 
 def test_frames_go_out_as_the_view_says() -> None:
@@ -112,29 +113,29 @@ def test_frames_go_out_as_the_view_says() -> None:
 
 
 def test_what_a_reader_gets_alone_is_what_the_audience_gets() -> None:
-    for plain in (audience_of(), audience_of(chunked=True)):
-        frames, seqs = plain.wrap(FRAMES, SEQS)
-        assert (frames, seqs) == ([plain.frame(frame) for frame in FRAMES], SEQS)
-        assert plain.wrap([], []) == ([], [])
+    for plain in (audience_of(), audience_of(chunked=True), audience_of(gzip=True)):
+        payload = plain.wrap(FRAMES, SEQS)
+        assert (payload.data, payload.seqs) == (b"".join(plain.frame(frame) for frame in FRAMES), SEQS)
+        assert plain.wrap([], []).data == b""
 
 
 def test_a_compressed_batch_is_one_frame_that_brings_the_reader_to_its_end() -> None:
     audience = audience_of(gzip=True)
-    frames, seqs = audience.wrap(FRAMES, SEQS)
-    assert (len(frames), seqs) == (1, [15])
+    alone = audience.wrap(FRAMES, SEQS)
     audience.pending, audience.seqs = FRAMES * 100, [*range(299), 400]
-    pending, seqs = audience.take_pending()
-    assert (len(pending), seqs) == (1, [400])
-    assert len(pending[0]) < 200, "it is deflated"
-    assert zlib.decompressobj(wbits=31).decompress(GZIP_HEADER + pending[0] + frames[0]) == b"".join(FRAMES * 101)
-    assert audience.wrap([], []) == ([], [])
+    pending = audience.take_pending()
+    assert pending.seqs == [400]
+    assert len(pending.data) < 200, "it is deflated"
+    body = GZIP_HEADER + pending.data + alone.data
+    assert zlib.decompressobj(wbits=31).decompress(body) == b"".join(FRAMES * 101)
 
 
 def test_what_is_pending_is_taken_once() -> None:
     audience = audience_of()
     audience.pending, audience.seqs = list(FRAMES), list(SEQS)
-    assert audience.take_pending() == (FRAMES, SEQS)
-    assert audience.take_pending() == ([], [])
+    taken = audience.take_pending()
+    assert (taken.data, taken.seqs) == (b"".join(FRAMES), SEQS)
+    assert (audience.pending, audience.seqs) == ([], [])
 
 
 def test_only_compressed_batches_wait_for_more() -> None:
@@ -149,7 +150,7 @@ def test_a_round_is_for_whom_it_does_not_know_more_already(reactor: FakeReactor)
     audience = audience_of()
     older, same, newer, parked = members(reactor, audience, 3, 10, 11, PARKED)
     seen = Recorder()
-    assert Round(audience, FRAMES, SEQS, 10, 20).advance(10, seen.lag, seen.drop)
+    assert Round(audience, Payload(FRAMES, SEQS), 10, 20).advance(10, seen.lag, seen.drop)
     taken = [bytes(reactor.wire(one).taken) for one in (older, same, newer, parked)]
     assert taken == [b"".join(FRAMES), b"".join(FRAMES), b"", b""]
     assert (seen.lagged, seen.dropped) == ([], [])
@@ -159,14 +160,14 @@ def test_a_round_of_a_restart_is_for_every_member_but_for_no_parked_one(reactor:
     audience = audience_of()
     member, parked = members(reactor, audience, 1 << 64, PARKED)
     seen = Recorder()
-    Round(audience, FRAMES[:1], [5], PARKED - 1, 5).advance(10, seen.lag, seen.drop)
+    Round(audience, Payload(FRAMES[:1], [5]), PARKED - 1, 5).advance(10, seen.lag, seen.drop)
     assert [bytes(reactor.wire(one).taken) for one in (member, parked)] == [FRAMES[0], b""]
 
 
 def test_whoever_joins_after_a_round_was_sealed_is_not_in_it(reactor: FakeReactor) -> None:
     audience = audience_of()
     (first,) = members(reactor, audience, 0)
-    sealed, seen = Round(audience, FRAMES, SEQS, 10, 20), Recorder()
+    sealed, seen = Round(audience, Payload(FRAMES, SEQS), 10, 20), Recorder()
     late = reactor.open(7, audience, 0)
     late.floor = 0
     audience.enter(late)
@@ -178,7 +179,7 @@ def test_whoever_joins_after_a_round_was_sealed_is_not_in_it(reactor: FakeReacto
 def test_a_round_goes_on_where_its_last_slice_ended(reactor: FakeReactor) -> None:
     audience = audience_of()
     connections = members(reactor, audience, 0, 0, 0)
-    sealed, seen = Round(audience, FRAMES, SEQS, 10, 20), Recorder()
+    sealed, seen = Round(audience, Payload(FRAMES, SEQS), 10, 20), Recorder()
     assert sealed.left() == connections
     assert not sealed.advance(2, seen.lag, seen.drop)
     assert sealed.left() == connections[2:]
@@ -191,7 +192,7 @@ def test_a_round_goes_on_where_its_last_slice_ended(reactor: FakeReactor) -> Non
 
 def test_a_round_without_members_is_over_at_once() -> None:
     seen = Recorder()
-    assert Round(audience_of(), FRAMES, SEQS, 10, 20).advance(1, seen.lag, seen.drop)
+    assert Round(audience_of(), Payload(FRAMES, SEQS), 10, 20).advance(1, seen.lag, seen.drop)
 
 
 def test_sockets_that_do_not_take_everything_are_told_of_and_stop_nobody(reactor: FakeReactor) -> None:
@@ -201,7 +202,7 @@ def test_sockets_that_do_not_take_everything_are_told_of_and_stop_nobody(reactor
     reactor.wire(torn).room = 7
     reactor.wire(gone).gone = True
     seen = Recorder()
-    assert Round(audience, FRAMES, SEQS, 10, 20).advance(10, seen.lag, seen.drop)
+    assert Round(audience, Payload(FRAMES, SEQS), 10, 20).advance(10, seen.lag, seen.drop)
     assert seen.lagged == [(full, 0), (torn, 7)]
     assert seen.dropped == [gone]
     assert reactor.wire(well).taken == b"".join(FRAMES)
