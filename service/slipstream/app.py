@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import random
 import resource
@@ -64,6 +65,9 @@ async def serve(settings: Settings) -> None:
         if settings.auth == "none":
             _logger.warning("SLIPSTREAM_AUTH=none: EVERYBODY who reaches port %d may read and publish", server.port)
         _logger.info("listening on %s:%d, admin on %d", settings.host, server.port, server.admin_port)
+        # What is here now stays: looking through it at each full collection would stop all streams for 30 ms (measured).
+        gc.collect()
+        gc.freeze()
         stopped = asyncio.create_task(stop.wait(), name="signal")
         await asyncio.wait({stopped, running.opening}, return_when=asyncio.FIRST_COMPLETED)
         if running.opening.done():
@@ -196,6 +200,8 @@ def edge_options(settings: Settings) -> EdgeOptions:
         sndbuf=settings.sndbuf,
         max_connections=settings.max_connections or descriptor_room(),
         event_bytes=settings.event_bytes,
+        publish_events=settings.publish_events,
+        publish_bytes=settings.publish_bytes,
         topics_per_stream=settings.topics_per_stream,
         replay_events=settings.replay_events,
     )

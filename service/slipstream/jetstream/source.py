@@ -10,6 +10,7 @@ from typing import Any
 from slipstream.jetstream import stream as streams
 from slipstream.jetstream.api import NO_MESSAGE, Api, ApiError
 from slipstream.jetstream.direct import Direct, Stored
+from slipstream.jetstream.latest import Latest
 from slipstream.jetstream.pull import pull
 from slipstream.jetstream.subjects import stream_of
 from slipstream.log.source import Batch, State
@@ -31,9 +32,13 @@ class JetStreamSource:
         self._tenant = tenant
         self.stream = stream_of(tenant)
         self.event_bytes = event_bytes
+        self._latest = Latest(f"state-{tenant}", self._state)
 
     async def state(self) -> State:
-        """See `Source.state`."""
+        """See `Source.state`. Shared by those who ask while an earlier question is under way."""
+        return await self._latest.get()
+
+    async def _state(self) -> State:
         return (await streams.find(self._api, self._tenant)).state
 
     async def read(self, pattern: str, after: int, limit: int) -> Batch:

@@ -1,4 +1,4 @@
-"""The tenants known now: one immutable snapshot, swapped whole.
+"""The tenants known now.
 
 A reader that holds `snapshot` sees one consistent state for as long as it likes. Whoever watches the source of tenants
 calls `replace` with everything at first, then `put` and `remove`. All on one thread.
@@ -17,13 +17,16 @@ class Registry:
     """Empty at first and `loaded` no longer false after the first `replace`."""
 
     def __init__(self) -> None:
-        self._snapshot: Mapping[str, Tenant] = MappingProxyType({})
+        self._tenants: dict[str, Tenant] = {}
+        self._snapshot: Mapping[str, Tenant] | None = None
         self._loaded = False
         self._subscribers: dict[object, Changed] = {}
 
     @property
     def snapshot(self) -> Mapping[str, Tenant]:
-        """All tenants by name. Never changes; the next change makes another."""
+        """All tenants by name. Never changes; after the next change there is another."""
+        if self._snapshot is None:
+            self._snapshot = MappingProxyType(self._tenants.copy())
         return self._snapshot
 
     @property
@@ -33,20 +36,24 @@ class Registry:
 
     def get(self, name: str) -> Tenant | None:
         """The tenant of this name, or None."""
-        return self._snapshot.get(name)
+        return self._tenants.get(name)
 
     def replace(self, tenants: Mapping[str, Tenant]) -> None:
         """These are all tenants now, by name."""
         self._loaded = True
-        self._swap(dict(tenants))
+        before, self._tenants = self._tenants, dict(tenants)
+        self._tell(frozenset(name for name in before.keys() | tenants.keys() if before.get(name) != tenants.get(name)))
 
     def put(self, tenant: Tenant) -> None:
         """The tenant is new or different."""
-        self._swap({**self._snapshot, tenant.name: tenant})
+        if self._tenants.get(tenant.name) != tenant:
+            self._tenants[tenant.name] = tenant
+            self._tell(frozenset({tenant.name}))
 
     def remove(self, name: str) -> None:
         """The tenant is gone; one that is not there may be removed."""
-        self._swap({key: tenant for key, tenant in self._snapshot.items() if key != name})
+        if self._tenants.pop(name, None) is not None:
+            self._tell(frozenset({name}))
 
     def subscribe(self, changed: Changed) -> Callable[[], None]:
         """Have `changed` called after every change; what is there already is not told. Returns how to stop it."""
@@ -58,12 +65,10 @@ class Registry:
 
         return unsubscribe
 
-    def _swap(self, after: dict[str, Tenant]) -> None:
-        before = self._snapshot
-        self._snapshot = MappingProxyType(after)
-        changes = frozenset(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    def _tell(self, changes: frozenset[str]) -> None:
         if not changes:
             return
+        self._snapshot = None
         failures: list[Exception] = []
         for changed in tuple(self._subscribers.values()):
             # One subscriber's fault must not leave the others with a state that is gone.
