@@ -1,13 +1,8 @@
 """The command line against a real NATS and a real edge, each command a process of its own."""
 
-import asyncio
 import base64
 import itertools
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +15,7 @@ from slipstream.jetstream.api import Api
 from slipstream.protocol.message_id import message_id
 from slipstream.protocol.position import Position
 from tests.integration.cluster import Cluster
-from tests.servers import Edge, NatsServer, slipstream, slipstream_environment
+from tests.servers import Edge, NatsServer, slipstream
 
 # Some tests run a score of commands, each a Python that starts.
 pytestmark = [pytest.mark.asyncio(loop_factories=["asyncio"]), pytest.mark.timeout(150)]
@@ -189,118 +184,3 @@ async def test_what_cannot_be_published_is_one_line(
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
     assert (await cluster.api.call(f"STREAM.INFO.SSE_{cluster.tenant}"))["state"]["messages"] == 0
-
-
-async def test_tail_goes_on_where_the_last_one_ended(cluster: Cluster, edge: Edge, tmp_path: Path) -> None:
-    done = await slipstream("publish", "-t", cluster.tenant, "-f", "-", nats_url=cluster.nats.url, stdin=NDJSON)
-    assert done.status == 0, done.stderr
-    place = tmp_path / "place"
-    seen: list[str] = []
-    for count in (7, 40, 3):
-        done = await slipstream(
-            "tail",
-            edge.url,
-            "-t",
-            cluster.tenant,
-            "--since",
-            "earliest",
-            "--json",
-            "--save",
-            str(place),
-            "--count",
-            str(count),
-            nats_url=cluster.nats.url,
-        )
-        assert done.status == 0, done.stderr
-        assert f"{count} events in " in done.stderr
-        assert "in order; gaps told: 0; reconnects: 0" in done.stderr
-        lines = [json.loads(line) for line in done.stdout.splitlines()]
-        assert len(lines) == count
-        assert place.read_text().strip() == lines[-1]["id"]
-        seen += [line["data"] for line in lines]
-    assert [json.loads(data) for data in seen] == [event["data"] for event in QUAKES[:50]]
-
-    raw = await slipstream(
-        "tail",
-        edge.url,
-        "-t",
-        cluster.tenant,
-        "--raw",
-        "--count",
-        "1",
-        "--topic",
-        QUAKES[0]["topic"],
-        "--since",
-        "earliest",
-        nats_url=cluster.nats.url,
-    )
-    assert json.loads(raw.stdout) == QUAKES[0]["data"]
-
-
-async def test_tail_tells_a_gap_loudly(cluster: Cluster, edge: Edge) -> None:
-    await cluster.put("a", b"one")
-    arguments = ("tail", edge.url, "-t", cluster.tenant, "--last-event-id", "zzzzzzzz-41", "--count", "1")
-    done = await slipstream(*arguments, nats_url=cluster.nats.url)
-    assert done.status == 0, done.stderr
-    gap, event = done.stdout.splitlines()
-    assert gap.startswith("!!! GAP (reset, SSE_STREAM_RESET): events MAY be missing after zzzzzzzz-41; goes on after ")
-    assert event.endswith("  message  one")
-    assert "gaps told: 1" in done.stderr
-
-
-async def test_a_refusal_that_stays_ends_tail(cluster: Cluster, edge: Edge) -> None:
-    done = await slipstream("tail", edge.url, "-t", "nobody", nats_url=cluster.nats.url)
-    assert done.status == 1
-    assert done.stderr.splitlines()[-1].startswith("slipstream: refused: 404 SSE_NOT_FOUND: ")
-
-
-async def test_ctrl_c_ends_tail_at_once_with_its_summary(cluster: Cluster, edge: Edge) -> None:
-    await cluster.put("a", b"one")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "slipstream",
-        "tail",
-        edge.url,
-        "-t",
-        cluster.tenant,
-        "--since",
-        "earliest",
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=slipstream_environment(cluster.nats.url),
-    )
-    assert process.stdout is not None
-    async with asyncio.timeout(20):
-        assert b"one" in await process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        _, told = await process.communicate()
-    assert process.returncode == 0
-    assert b"1 events in " in told
-    assert told.count(b"\n") == 1, told
-
-
-async def test_the_reader_of_tails_output_may_leave(cluster: Cluster, edge: Edge) -> None:
-    for _ in range(3):
-        await cluster.put("a", b"one")
-    read, write = os.pipe()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "slipstream",
-        "tail",
-        edge.url,
-        "-t",
-        cluster.tenant,
-        "--since",
-        "earliest",
-        stdout=write,
-        stderr=subprocess.PIPE,
-        env=slipstream_environment(cluster.nats.url),
-    )
-    os.close(write)
-    os.close(read)
-    async with asyncio.timeout(20):
-        _, told = await process.communicate()
-    assert process.returncode == 1
-    assert b"Traceback" not in told

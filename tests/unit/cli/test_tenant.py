@@ -75,8 +75,12 @@ def test_all_faults_of_all_documents_are_told_before_nats_is_asked(tmp_path: Pat
         (["publish", "--tenant", "acme", "--file", "/"], "Is a directory"),
         (["tail", "ftp://x"], "http:// or https://"),
         (["tail", "http://127.0.0.1:1", "--raw", "--json"], "choose one"),
-        (["tail", "http://127.0.0.1:1", "--last-event-id", "seven"], "is not an event id"),
+        (["tail", "http://127.0.0.1:1", "--from", "seven"], "--from is now, earliest, last"),
+        (["tail", "http://127.0.0.1:1", "--match", "mag>4"], "--match is a JSON pointer"),
         (["tail", "http://127.0.0.1:1", "--save", "/"], "Is a directory"),
+        (["tail", "http://127.0.0.1:1", "--save", "/dev/null"], "no regular file"),
+        (["tail", "http://127.0.0.1:1", "--save", "/x/y", "--bookmark", "/x/y"], "give each its own"),
+        (["tail", "http://127.0.0.1:1", "--bookmark", "/"], "Is a directory"),
     ],
 )
 def test_a_wrong_command_line_is_one_sentence_and_status_2(arguments: list[str], says: str) -> None:

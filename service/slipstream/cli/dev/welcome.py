@@ -30,7 +30,7 @@ def welcome(screen: Screen, cluster: Cluster) -> None:
     screen.say()
     rows = (
         ("curl", f"curl -N {shlex.quote(events)}"),
-        ("a reader", f"{command} tail {url} --tenant quakes --since last"),
+        ("a reader", f"{command} tail {url} --tenant quakes --from last"),
         (
             "publish",
             f"{nats}{command} publish flights.HNL.SFO '{{\"delay\":3}}' --tenant flights --event departed",

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -14,11 +15,12 @@ class Bookmark:
     """One id in one file, replaced whole.
 
     Written only after its event was shown, and at most five times a second: after a crash the last few events are
-    shown again, and none is missed.
+    shown again, and none is missed. `settle` makes sure that what the id stands for is safe; it is called before.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, settle: Callable[[], None] = lambda: None) -> None:
         self._path = path
+        self._settle = settle
         self._saved = ""
         self._due = 0.0
 
@@ -42,9 +44,14 @@ class Bookmark:
         """Keep this id now. Raises OSError."""
         if not id_ or id_ == self._saved:
             return
+        self._settle()
         fresh = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         try:
-            fresh.write_text(f"{id_}\n", encoding="utf-8")
+            with fresh.open("w", encoding="utf-8") as file:
+                file.write(f"{id_}\n")
+                file.flush()
+                # Else a power failure can leave an empty file under the right name.
+                os.fsync(file.fileno())
             fresh.replace(self._path)
         except OSError:
             with contextlib.suppress(FileNotFoundError):

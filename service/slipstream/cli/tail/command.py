@@ -1,23 +1,26 @@
 """`slipstream tail`: print a stream's events as they come, over every reconnect."""
 
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
 import time
-from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from slipstream.cli.status import Status, fail
 
 if TYPE_CHECKING:
-    from slipstream.cli.tail.bookmark import Bookmark
-    from slipstream.cli.tail.show import Form
+    from slipstream.cli.tail.follow import Ended, Job
+    from slipstream.cli.tail.save import Save
     from slipstream.client import Stream
+
+_LOOK = "What to print"
+_PICK = "Which events"
+_KEEP = "What to keep"
 
 
 def tail(  # noqa: PLR0913, PLR0917 - the options of a command
@@ -26,103 +29,166 @@ def tail(  # noqa: PLR0913, PLR0917 - the options of a command
         list[str] | None, typer.Option("--topic", help="A topic or filter, as orders.>; repeatable; all without it.")
     ] = None,
     tenant: Annotated[str | None, typer.Option("--tenant", "-t", help="The tenant.")] = None,
-    since: Annotated[
-        str | None, typer.Option(help="Where to begin: now (the default), earliest, last, or an RFC 3339 time.")
+    begin: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="WHERE",
+            help="Where to begin: now, earliest, last (the newest of each topic), an RFC 3339 time, a while ago as 15m,"
+            " or an event id, after which to go on.",
+        ),
+    ] = "now",
+    event: Annotated[
+        list[str] | None, typer.Option("--event", metavar="NAME", help="Only events of this name; repeatable.")
     ] = None,
-    last_event_id: Annotated[
-        str | None, typer.Option("--last-event-id", help="Go on after this event; wins over --save and --since.")
+    match: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--match",
+            metavar="CONDITION",
+            help="Only events whose JSON data has it: a JSON pointer (/flight), or one with =, !=, <, <=, > or >= and"
+            " a value (/mag>=4.5); repeatable, all must hold.",
+        ),
     ] = None,
+    json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print one JSON object a line: id, event, received, data; topic and time if known."
+        ),
+    ] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Print the data alone.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line: {id, event, data}.")] = False,
+    envelope: Annotated[
+        Literal["none", "cloudevents"],
+        typer.Option(help="cloudevents: ask for events that tell their topic and time (a server may not offer it)."),
+    ] = "none",
     save: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keep the last id in a file, and go on from it the next time.")
+        Path | None, typer.Option(metavar="FILE", help="Append what is shown to a file, as --json prints it.")
     ] = None,
-    count: Annotated[int | None, typer.Option(min=1, help="End after so many events.")] = None,
+    bookmark: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep the last id in a file, and go on from it the next time, not --from."),
+    ] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="End after so many events were shown.")] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            "--for", metavar="SECONDS", min=0.1, help="End after this time; status 1 where --count was not reached."
+        ),
+    ] = None,
 ) -> None:
     """Print events as they come, over every reconnect.
 
     Nothing comes twice, nothing is missed in silence, and the order is checked. Losses that the server tells (gaps)
-    are printed loudly, on stderr with --raw and --json. Ctrl-C ends it with a summary.
+    are told on stderr, with what to do. Ctrl-C ends it with a summary.
+
+    Follow two kinds of topics: slipstream tail http://localhost:8080 -t flights --topic 'flights.>' --topic alerts
+
+    Strong earthquakes of the last day: slipstream tail URL -t quakes --from 24h --match
+    '/properties/mag>=6'
+
+    Record without a hole, over restarts: slipstream tail URL -t acme --from earliest --save acme.ndjson --bookmark
+    acme.id
+
+    Wait for one event, ten seconds at most: slipstream tail URL -t acme --event order-paid --count 1 --for 10 --raw
     """
+    from slipstream.cli.tail.begin import Begin, parse_from, remembered  # noqa: PLC0415 - heavy
     from slipstream.cli.tail.bookmark import Bookmark  # noqa: PLC0415 - heavy
+    from slipstream.cli.tail.follow import Job  # noqa: PLC0415 - heavy
+    from slipstream.cli.tail.match import Condition, Wanted  # noqa: PLC0415 - heavy
     from slipstream.cli.tail.show import Form  # noqa: PLC0415 - heavy
-    from slipstream.client import OrderViolation, Refused, Stream, Unreachable  # noqa: PLC0415 - heavy
+    from slipstream.client import Stream  # noqa: PLC0415 - heavy
     from slipstream.protocol.errors import SlipstreamError  # noqa: PLC0415 - heavy
 
     if raw and json:
         fail("--raw and --json are two forms: choose one", Status.WRONG)
-    bookmark = None if save is None else Bookmark(save)
+    if save is not None and save == bookmark:
+        fail("--save and --bookmark are two files: give each its own", Status.WRONG)
+    topics = topic or []
+    with contextlib.ExitStack() as stack:
+        try:
+            wanted = Wanted(frozenset(event or ()), [Condition.parse(text) for text in match or ()])
+            where = parse_from(begin, time.time())
+            saved = None if save is None else stack.enter_context(_open(save))
+            marked = None if bookmark is None else Bookmark(bookmark, saved.sync if saved else lambda: None)
+            if marked is not None and (id_ := remembered(marked.load(), saved.last_id if saved else None)):
+                where = Begin(last_event_id=id_)
+            asked = [("envelope", envelope)] if envelope != "none" else []
+            stream = Stream(url, topics, tenant, **where._asdict(), parameters=asked, control=True)
+        except SlipstreamError as error:
+            fail(f"{bookmark}: {error.message}" if bookmark else error.message, Status.WRONG)
+        except ValueError as error:
+            fail(str(error), Status.WRONG)
+        except OSError as error:
+            fail(f"{error.filename or bookmark}: {error.strerror}", Status.WRONG)
+        form = Form.raw if raw else Form.json if json else Form.text
+        known = topics[0] if len(topics) == 1 and not {"*", ">"} & set(topics[0].split(".")) else None
+        _run(stream, Job(form, wanted, known, bool(asked), saved, marked, count, seconds))
+
+
+def _open(path: Path) -> "Save":
+    from slipstream.cli.tail.save import Save  # noqa: PLC0415 - heavy
+
     try:
-        begin = last_event_id or (bookmark.load() if bookmark else None)
-        stream = Stream(url, topic or (), tenant, last_event_id=begin, since=None if begin else since)
-    except SlipstreamError as error:
-        fail(error.message, Status.WRONG)
-    except ValueError as error:
-        fail(str(error), Status.WRONG)
+        opened = Save(path)
+    except BlockingIOError:
+        fail(f"{path}: another process saves to it: give --save another file", Status.WRONG)
     except OSError as error:
-        fail(f"{save}: {error.strerror}", Status.WRONG)
-    form = Form.raw if raw else Form.json if json else Form.text
+        fail(f"{path}: {error.strerror}", Status.WRONG)
+    if opened.torn:
+        sys.stderr.write(f"slipstream: {path}: its last line is broken off; a new one is begun behind it\n")
+    return opened
+
+
+def _run(stream: "Stream", job: "Job") -> None:
+    """Follow, and make of every end its status and its words."""
+    from slipstream.cli.tail.advice import refusal  # noqa: PLC0415 - heavy
+    from slipstream.cli.tail.follow import Ended, Unwritable  # noqa: PLC0415 - heavy
+    from slipstream.client import OrderViolation, Refused, Unreachable  # noqa: PLC0415 - heavy
+
+    _tell_reconnects()
     try:
-        asyncio.run(_follow(stream, form, bookmark, count))
+        ended, shown = asyncio.run(_follow(stream, job))
     except Refused as error:
-        fail(f"refused: {error}")
+        fail(refusal(error.code, error.message, error.status))
     except Unreachable as error:
-        fail(str(error))
+        fail(f"{error}. Is the server running, and is the URL right?")
     except OrderViolation as error:
-        fail(f"THE ORDER IS BROKEN: {error}", Status.BROKEN)
-    except ValueError as error:
+        fail(f"THE ORDER IS BROKEN: {error}. This is a fault of the server: please report it", Status.BROKEN)
+    except (Unwritable, ValueError) as error:
         fail(str(error))
+    if ended is Ended.TIME and not stream.counters.connects:
+        fail(f"no stream was opened within {job.seconds:g} s. Is the server running, and is the URL right?")
+    if ended is Ended.TIME and job.most is not None:
+        fail(f"{shown} of {job.most} events came within {job.seconds:g} s")
 
 
-async def _follow(stream: "Stream", form: "Form", bookmark: "Bookmark | None", count: int | None) -> None:
-    """Print until `count` events, SIGINT, SIGTERM, or an exception of the stream; then the summary."""
+async def _follow(stream: "Stream", job: "Job") -> "tuple[Ended, int]":
+    """Until the job is done, SIGINT, SIGTERM, or an exception of the stream; then the summary."""
+    from slipstream.cli.tail.follow import Ended, Tail  # noqa: PLC0415 - heavy
     from slipstream.cli.tail.show import summary  # noqa: PLC0415 - heavy
     from slipstream.client import OrderViolation  # noqa: PLC0415 - heavy
 
     began = time.monotonic()
-    printing = asyncio.create_task(_print(stream, form, bookmark, count), name="tail")
+    following = Tail(stream, job)
+    task = asyncio.create_task(following.run(), name="tail")
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, printing.cancel)
-    await asyncio.wait({printing})
-    if bookmark:
-        _keep(bookmark.flush, stream.last_event_id)
-    error = None if printing.cancelled() else printing.exception()
-    text = summary(
+        loop.add_signal_handler(number, task.cancel)
+    await asyncio.wait({task})
+    error = None if task.cancelled() else task.exception()
+    following.remember()
+    told = summary(
         stream.counters,
+        following.shown,
         time.monotonic() - began,
-        stream.last_event_id,
+        following.place,
         ordered=not isinstance(error, OrderViolation),
     )
     # Behind the ^C that a terminal shows.
-    sys.stderr.write(("\n" if printing.cancelled() and sys.stderr.isatty() else "") + text + "\n")
+    sys.stderr.write(("\n" if task.cancelled() and sys.stderr.isatty() else "") + told + "\n")
     if error is not None:
         raise error
-
-
-async def _print(stream: "Stream", form: "Form", bookmark: "Bookmark | None", count: int | None) -> None:
-    from slipstream.cli.tail.show import GAP, Form, gap_line, line  # noqa: PLC0415 - heavy
-
-    colour = sys.stdout.isatty()
-    async with stream:
-        async for message in stream:
-            if message.event == GAP and form is not Form.text:
-                sys.stderr.write(gap_line(message.data, colour=sys.stderr.isatty()) + "\n")
-            clock = datetime.now().astimezone().strftime("%H:%M:%S.%f")[:-3]
-            if text := line(message, form, clock, colour=colour):
-                sys.stdout.write(text + "\n")
-                sys.stdout.flush()
-            if bookmark:
-                _keep(bookmark.save, stream.last_event_id, time.monotonic())
-            if count is not None and stream.counters.events >= count:
-                return
-
-
-def _keep(write: Callable[..., None], *what: object) -> None:
-    try:
-        write(*what)
-    except OSError as error:
-        fail(f"the last id is not kept ({error}): give --save a file that can be written")
+    return (Ended.SIGNAL if task.cancelled() else task.result()), following.shown
 
 
 def _tell_reconnects() -> None:

@@ -31,6 +31,17 @@ def test_is_written_at_most_five_times_a_second_and_at_the_end(tmp_path: Path) -
     assert path.read_text() == "k3v9x2ab-99\n"
 
 
+def test_what_it_stands_for_is_made_safe_before(tmp_path: Path) -> None:
+    path = tmp_path / "last"
+    seen: list[bool] = []
+    bookmark = Bookmark(path, lambda: seen.append(path.exists()))
+    bookmark.flush("k3v9x2ab-1")
+    bookmark.flush("k3v9x2ab-1")
+    assert seen == [False]
+    bookmark.flush("k3v9x2ab-2")
+    assert seen == [False, True]
+
+
 def test_no_id_is_not_kept(tmp_path: Path) -> None:
     Bookmark(tmp_path / "last").flush("")
     assert list(tmp_path.iterdir()) == []
