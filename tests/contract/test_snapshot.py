@@ -95,6 +95,19 @@ async def test_a_snapshot_that_is_broken_off_leaves_nothing_behind(pod: Pod, ten
     assert pod.link.client._taps == {}
 
 
+async def test_a_snapshot_that_nobody_waits_for_while_it_is_made_leaves_nothing_behind(pod: Pod, tenant: str) -> None:
+    await asyncio.gather(*(pod.put(tenant, f"topic.{n}", b"1") for n in range(100)))
+    for turns in range(8):
+        batches = pod.source(tenant).snapshot(Filters.parse([]))
+        asking = asyncio.ensure_future(anext(batches))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait({asking}, timeout=5.0)
+    await no_consumers(pod, tenant)
+    assert pod.link.client._taps == {}
+
+
 async def test_a_snapshot_whose_server_dies_says_so(nats: NatsServer, pod: Pod, tenant: str) -> None:
     await asyncio.gather(*(pod.put(tenant, f"topic.{n}", b"1") for n in range(100)))
     pod.api.timeout = 0.5

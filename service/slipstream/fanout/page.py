@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from slipstream.fanout.replay import Replay
+from slipstream.fanout.snapshot import Snapshot
 from slipstream.fanout.start import Start
 from slipstream.fanout.tail import Tail
 from slipstream.log.source import State
@@ -17,24 +17,26 @@ from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.protocol.event import Record
 from slipstream.protocol.position import Position, mark_of
 from slipstream.protocol.topic import Filters
+from slipstream.shape.event import Dropped, Event, Withheld
+from slipstream.shape.look import Look
 
 
 class Page(NamedTuple):
     """`place` is the position after the last event that was looked at; `more` says that there are events after it.
 
-    `gap` is what is missing before the first of `records`. Where something is missing behind one, the page ends
+    `gap` is what is missing before the first of `events`. Where something is missing behind one, the page ends
     before it, and the next one tells it.
     """
 
-    records: list[Record]
+    events: list[Event]
     place: Position
     more: bool
     gap: Gap | None
 
 
-async def page(begun: Start, tail: Tail, replay: Replay, filters: Filters, limit: int, wait: float) -> Page:
+async def page(begun: Start, tail: Tail, replay: Replay, filters: Filters, look: Look, limit: int, wait: float) -> Page:
     """Up to `limit` events that match, after `begun`; waits up to `wait` seconds for the first one."""
-    reader = _Reader(begun, tail, replay, filters, limit)
+    reader = _Reader(begun, tail, replay, filters, look, limit)
     if begun.snapshot is not None:
         await reader.exhaust(begun.snapshot)
         return reader.page()
@@ -52,10 +54,11 @@ async def page(begun: Start, tail: Tail, replay: Replay, filters: Filters, limit
 class _Reader:
     """Collects one page, chasing its cursor as a stream does (`log/splice.py`)."""
 
-    def __init__(self, begun: Start, tail: Tail, replay: Replay, filters: Filters, limit: int) -> None:
+    def __init__(self, begun: Start, tail: Tail, replay: Replay, filters: Filters, look: Look, limit: int) -> None:
         self._tail = tail
         self._replay = replay
         self._filters = filters
+        self._look = look
         self._pattern = filters.narrowest()
         self._limit = limit
         self._incarnation = begun.incarnation
@@ -63,7 +66,8 @@ class _Reader:
         self._gap = begun.gap
         self._fence: Fence | None = None
         self._ends_here = False
-        self.found: list[Record] = []
+        self.found: list[Event] = []
+        self._newest: Record | None = None
 
     @property
     def full(self) -> bool:
@@ -94,13 +98,13 @@ class _Reader:
         if state.epoch != self._tail.epoch or self._tail.incarnation != self._incarnation:
             raise SlipstreamError(Code.UPSTREAM_UNAVAILABLE, "the stream was replaced meanwhile", retry_after=0.5)
 
-    async def exhaust(self, batches: AsyncGenerator[list[Record], None]) -> None:
+    async def exhaust(self, snapshot: Snapshot) -> None:
         """Take the newest event of each topic; what follows the page's cursor comes with every event."""
-        async with aclosing(batches):
-            async for batch in batches:
-                self._take(iter(batch), batch[-1].seq)
-                if self.full:
-                    return
+        try:
+            while not self.full and (records := await snapshot.after(self._cursor)):
+                self._take(iter(records), records[-1].seq)
+        finally:
+            await snapshot.aclose()
 
     async def _read(self) -> None:
         got = await self._replay.page(self._pattern, self._cursor, self._incarnation)
@@ -121,24 +125,28 @@ class _Reader:
         for record in records:
             if not self._filters.matches(record.topic):
                 continue
-            if record.fault is not None:
-                self._tell(record)
+            outcome = self._tail.shaper.outcome(record, self._tail.epoch, self._look)
+            if isinstance(outcome, Dropped):
+                continue
+            if not isinstance(outcome, Event):
+                self._tell(record, Reason.withheld if isinstance(outcome, Withheld) else Reason.undeliverable)
                 return
-            self.found.append(record)
+            self.found.append(outcome)
+            self._newest = record
             self._cursor = record.seq
             if len(self.found) >= self._limit:
                 return
         self._cursor = end
 
-    def _tell(self, record: Record) -> None:
-        """An undeliverable event: a page tells one gap, and only before its events, so that its place is clear."""
+    def _tell(self, record: Record, reason: Reason) -> None:
+        """An event that is not for this reader's eyes, or nobody's: a page tells one gap, and only before its events, so that its place is clear."""
         self._ends_here = True
         if self.found or self._gap is not None:
             self._cursor = record.seq - 1
             return
         self._cursor = record.seq
         place = Position(self._tail.epoch, record.seq, mark_of(record.time_ms))
-        self._gap = Gap(Reason.undeliverable, None, place, certain=True)
+        self._gap = Gap(reason, None, place, certain=True)
 
     def page(self) -> Page:
         """What was collected."""
@@ -146,8 +154,8 @@ class _Reader:
 
     def _place(self) -> Position:
         """The position at the cursor, with its mark where that is known."""
-        if self.found and self.found[-1].seq == self._cursor:
-            return Position(self._tail.epoch, self._cursor, mark_of(self.found[-1].time_ms))
+        if self._newest is not None and self._newest.seq == self._cursor:
+            return Position(self._tail.epoch, self._cursor, mark_of(self._newest.time_ms))
         if self._gap is not None and self._gap.from_ is not None and self._gap.from_.seq == self._cursor:
             return self._gap.from_
         return self._tail.position(self._cursor)

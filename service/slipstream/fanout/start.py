@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from typing import NamedTuple, assert_never
 
+from slipstream.fanout.snapshot import Snapshot, Snapshots
 from slipstream.fanout.tail import Tail
 from slipstream.log.onward import examine, onward
 from slipstream.log.resume import Broken
 from slipstream.log.source import Source
 from slipstream.protocol.control import Gap, Reason
 from slipstream.protocol.errors import Code, SlipstreamError
-from slipstream.protocol.event import Record
 from slipstream.protocol.position import Position, mark_of
 from slipstream.protocol.topic import Filters
 
@@ -53,18 +51,31 @@ class Start(NamedTuple):
     """`cursor`: the sequence after which the reader goes on. `place`: the same as the position that it is told.
 
     Both are of the tail's `incarnation`: in another one they mean nothing, and the reader has to start again.
-    `snapshot`: what is sent first, for `Last`; whoever gets it must use it up or close it.
+    `snapshot`: what is sent first, for `Last`; whoever gets it must close it.
     """
 
     incarnation: int
     cursor: int
     place: Position
     gap: Gap | None
-    snapshot: AsyncGenerator[list[Record], None] | None = None
+    snapshot: Snapshot | None = None
 
 
-async def start(wish: Wish, tail: Tail, source: Source, filters: Filters, replay_events: int, now_ms: int) -> Start:
+async def start(  # noqa: PLR0917 each is one thing that the decision needs
+    wish: Wish,
+    tail: Tail,
+    source: Source,
+    snapshots: Snapshots,
+    filters: Filters,
+    replay_events: int,
+    now_ms: int,
+    *,
+    fresh: bool = False,
+) -> Start:
     """Decide, asking the stream only where the ring cannot know. `replay_events`: how many events a resume may read.
+
+    `fresh`: the newest of each topic as it is now, for a reader that gets nothing after it; a stream may begin with
+    what was the newest a second ago, and then gets all that followed.
 
     Raises UPSTREAM_UNAVAILABLE when the stream does not answer, or is another one than our feed follows (which it
     notices within two heartbeats).
@@ -80,7 +91,7 @@ async def start(wish: Wish, tail: Tail, source: Source, filters: Filters, replay
             state = await source.state()
             begun = _at(tail, state.first_seq - 1)
         case Last():
-            return (await _last(tail, source, filters))._replace(incarnation=incarnation)
+            return (await _last(tail, source, snapshots, filters, fresh=fresh))._replace(incarnation=incarnation)
         case At():
             begun = _at(tail, await _before(wish.time_ms, source))
         case _:
@@ -111,24 +122,16 @@ async def _before(time_ms: int, source: Source) -> int:
     raise SlipstreamError(Code.UPSTREAM_UNAVAILABLE, "the stream's replicas lag behind its leader", retry_after=1.0)
 
 
-async def _last(tail: Tail, source: Source, filters: Filters) -> Start:
+async def _last(tail: Tail, source: Source, snapshots: Snapshots, filters: Filters, *, fresh: bool) -> Start:
     """The newest event of each topic.
 
     The first list is read before the reader is told its position, so that a reader that leaves at once and comes back
-    with that id does not get the whole history.
+    with that id does not get the whole history. Where there is none, it goes on after what was the head before the
+    read: an event that was stored meanwhile is the newest of its topic, too.
     """
-    batches = source.snapshot(filters)
-    first = await anext(batches, None)
-    if not first:
-        return _at(tail, tail.ring.last)
-
-    async def all_of_them() -> AsyncGenerator[list[Record], None]:
-        async with aclosing(batches):
-            yield first
-            async for batch in batches:
-                yield batch
-
-    return _at(tail, first[0].seq - 1)._replace(snapshot=all_of_them())
+    asked = await snapshots.ask(source, tail.incarnation, filters, tail.ring.last, fresh=fresh)
+    cursor = asked.first[0].seq - 1 if asked.first else asked.head
+    return _at(tail, cursor)._replace(snapshot=asked.snapshot)
 
 
 async def _resume(wish: After, tail: Tail, source: Source, filters: Filters, now_ms: int) -> Start:

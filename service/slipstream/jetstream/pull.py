@@ -51,31 +51,35 @@ async def pull(api: Api, stream: str, config: dict[str, Any]) -> AsyncGenerator[
     measured), and has the others all the same.
     """
     place = f"{stream}.{config['name']}"
-    left = await _pending(api, f"CREATE.{place}", {"stream_name": stream, "config": config, "action": "create"})
     client = api.link.client
     inbox = client.new_inbox()
     queue: asyncio.Queue[_Arrived] = asyncio.Queue(maxsize=_BATCH + 8)
-    size, misses = _FIRST_BATCH, left
+    size = _FIRST_BATCH
     try:
-        tap = await client.tap(inbox, lambda *message: queue.put_nowait(message))
         try:
-            while left > 0:
-                size = min(left, size)
-                request = orjson.dumps({"batch": size, "no_wait": True})
-                await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{place}", request, reply=inbox)
-                batch, status = await _collect(queue, size, api.timeout)
-                if status not in ("", _NO_MESSAGES) or misses < 0:
-                    raise away(ApiError(503, 0, f"a read of {stream} was broken off: {status}"))
-                if batch:
-                    left -= len(batch)
-                    size = batch_after(batch)
-                    yield batch
-                elif not await _pending(api, f"INFO.{place}"):
-                    return
-                else:
-                    misses -= 1
+            # Inside, so that it is removed where nobody waits any more for the answer that it is made.
+            left = await _pending(api, f"CREATE.{place}", {"stream_name": stream, "config": config, "action": "create"})
+            misses = left
+            tap = await client.tap(inbox, lambda *message: queue.put_nowait(message))
+            try:
+                while left > 0:
+                    size = min(left, size)
+                    request = orjson.dumps({"batch": size, "no_wait": True})
+                    await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{place}", request, reply=inbox)
+                    batch, status = await _collect(queue, size, api.timeout)
+                    if status not in ("", _NO_MESSAGES) or misses < 0:
+                        raise away(ApiError(503, 0, f"a read of {stream} was broken off: {status}"))
+                    if batch:
+                        left -= len(batch)
+                        size = batch_after(batch)
+                        yield batch
+                    elif not await _pending(api, f"INFO.{place}"):
+                        return
+                    else:
+                        misses -= 1
+            finally:
+                await client.untap(tap)
         finally:
-            await client.untap(tap)
             if client.is_connected:
                 # Nobody waits for the answer: a consumer that nobody asks ends by itself.
                 await client.publish(f"$JS.API.CONSUMER.DELETE.{place}")
