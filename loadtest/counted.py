@@ -38,6 +38,7 @@ from slipstream.protocol.event import make_record
 from slipstream.protocol.frame import encode
 from slipstream.protocol.position import format_id
 from slipstream.protocol.topic import Filters
+from slipstream.shape.shaper import Shaper
 
 _EPOCH: Final = "counted0"
 _APART_SECONDS: Final = 0.01
@@ -79,6 +80,7 @@ async def slipstream(listener: socket.socket, opened: Callable[[], None]) -> Asy
     tail = Tail(
         "bench",
         reactor,
+        Shaper(maskers={frozenset(): None}),
         Limits(1000, 256 * 1024, 120_000),
         Budget(1 << 28),
         Payloads(0),

@@ -21,6 +21,10 @@ from slipstream.edge.services import Services
 from slipstream.fanout.connection import Connection, Ending
 from slipstream.fanout.hub import Hub
 from slipstream.fanout.hub import Options as HubOptions
+from slipstream.hooks.shapers import Limits as HookLimits
+from slipstream.hooks.shapers import Shapers
+from slipstream.hooks.sink import Buffer, StagedSink
+from slipstream.hooks.stages import Stages
 from slipstream.jetstream.api import Api
 from slipstream.jetstream.bucket import Bucket, TenantFollower
 from slipstream.jetstream.direct import Direct
@@ -36,6 +40,7 @@ from slipstream.resilience.backoff import Backoff
 from slipstream.resilience.lag import LoopLag
 from slipstream.resilience.supervise import Supervisor
 from slipstream.settings import Settings
+from slipstream.settings.secrets import SecretFiles
 from slipstream.telemetry.logs import configure_logging
 from slipstream.tenants.registry import Registry
 
@@ -43,6 +48,7 @@ _logger = logging.getLogger(__name__)
 
 _RESERVED_DESCRIPTORS = 256
 _FAREWELL_SECONDS = 2.0
+_CHILDREN_SECONDS = 3.0
 
 
 def run_edge(settings: Settings) -> None:
@@ -101,13 +107,28 @@ async def edge(settings: Settings) -> AsyncIterator[Running]:
         known = registry.get(tenant)
         return (known.spec.event_bytes if known else None) or settings.event_bytes
 
-    def source_of(tenant: str) -> JetStreamSource:
+    limits = HookLimits(settings.hook_budget, settings.hook_memory)
+    shapers = Shapers(registry, SecretFiles(settings.secrets), event_bytes, limits)
+    stages = Stages(supervisor, shapers.setup, Buffer(settings.ring_events, settings.ring_bytes))
+
+    def jetstream(tenant: str) -> JetStreamSource:
         return JetStreamSource(api, direct, tenant, event_bytes(tenant))
 
     def follow(tenant: str, sink: Sink) -> Callable[[], Coroutine[Any, Any, None]]:
-        return Follower(api, feed_api, source_of(tenant), process, sink).run
+        def begin(staged: StagedSink) -> Callable[[], Coroutine[Any, Any, None]]:
+            return Follower(api, feed_api, jetstream(tenant), process, staged, staged.room).run
 
-    hub = Hub(asyncio.get_running_loop(), supervisor, hub_options(settings), source_of, follow, log_closed)
+        return stages.follow(tenant, sink, begin)
+
+    hub = Hub(
+        asyncio.get_running_loop(),
+        supervisor,
+        hub_options(settings),
+        lambda tenant: stages.source(tenant, jetstream(tenant)),
+        follow,
+        shapers.of,
+        log_closed,
+    )
     services = Services(
         options=edge_options(settings),
         process=process,
@@ -117,15 +138,20 @@ async def edge(settings: Settings) -> AsyncIterator[Running]:
         faults=supervisor.failing,
         links=lambda: {"feed": feed_link.up, "api": link.up},
         loop_lag=loop_lag,
+        shaping=lambda: shapers.document(stages.document()),
     )
 
-    def end_removed(names: frozenset[str]) -> None:
+    def apply_changes(names: frozenset[str]) -> None:
         for name in names:
-            if registry.get(name) is None:
+            shapers.refresh(name)
+            if registry.get(name) is not None:
+                hub.reshape(name)
+            else:
+                stages.forget(name)
                 final = control.error(Code.NOT_FOUND, f"the tenant {name} was removed", False, None)
                 hub.close(name, Ending.GONE, final)
 
-    registry.subscribe(end_removed)
+    registry.subscribe(apply_changes)
     server = Server(services)
     # Listening comes first: until NATS has answered, /readyz says no and readers are told to come back.
     await server.start()
@@ -139,6 +165,7 @@ async def edge(settings: Settings) -> AsyncIterator[Running]:
         opening.cancel()
         await server.stop()
         hub.reactor.shut()
+        await stages.close(_CHILDREN_SECONDS)
         await supervisor.stop(3.0)
         await link.close()
         await feed_link.close()
@@ -190,6 +217,7 @@ def edge_options(settings: Settings) -> EdgeOptions:
     """The edge's part of the settings."""
     return EdgeOptions(
         open=settings.auth == "none",
+        anonymous_scopes=frozenset(settings.anonymous_scopes),
         host=settings.host,
         port=settings.port,
         admin_port=settings.admin_port,

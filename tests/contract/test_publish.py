@@ -118,7 +118,10 @@ async def test_without_a_stream_it_says_so_at_once(pod: Pod) -> None:
 
 
 async def test_another_streams_subject_is_refused(pod: Pod) -> None:
-    """Somebody made a stream by hand that takes the tenant's subjects."""
+    """Somebody put a stream of his own into the place of the tenant's, whose epoch is still known."""
+    await pod.ensure("manual")
+    await pod.publisher.publish("manual", "orders", b"1")
+    await streams.remove(pod.api, "manual")
     await pod.api.call("STREAM.CREATE.by-hand", {"name": "by-hand", "subjects": ["sse.manual.>"]})
     error = await refusal(pod, "manual")
     assert error.code is Code.UPSTREAM_UNAVAILABLE
@@ -140,7 +143,7 @@ async def test_a_recreated_streams_epoch_is_learned(pod: Pod, tenant: str, epoch
     assert (await pod.publisher.publish(tenant, "orders", b"1")).epoch == epoch
     await streams.remove(pod.api, tenant)
     await pod.ensure(tenant)
-    pod.publisher._epochs = {name: (at - 6.0, known) for name, (at, known) in pod.publisher._epochs.items()}
+    pod.publisher._epochs[tenant].at -= 6.0
     stored = await pod.publisher.publish(tenant, "orders", b"1")
     assert (stored.seq, stored.epoch) == (1, (await streams.find(pod.api, tenant)).state.epoch)
     assert stored.epoch != epoch
@@ -150,7 +153,7 @@ async def test_a_recreated_streams_epoch_is_learned(pod: Pod, tenant: str, epoch
 async def test_a_server_that_is_away_is_told_and_its_return_noticed(
     nats: NatsServer, pod: Pod, tenant: str, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr("slipstream.jetstream.publish._TIMEOUT", 0.5)
+    monkeypatch.setattr("slipstream.jetstream.pipeline.SECONDS", 0.5)
     await pod.publisher.publish(tenant, "orders", b"1", message_id="1")
     if how == "frozen":
         await freeze(nats)

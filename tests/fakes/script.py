@@ -73,6 +73,7 @@ _OPS: dict[str, tuple[float, Make]] = {
     "catch_up": (1, _nothing),
     "look": (1, _nothing),
     "recreate": (0.3, _nothing),
+    "reshape": (0.5, _nothing),
     "rewrite": (0.5, lambda roll: (roll.randint(1, 4), roll.randrange(6))),
     "vanish": (0.3, _which),
     "leave": (0.3, _which),

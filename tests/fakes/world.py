@@ -27,6 +27,7 @@ from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.protocol.frame import chunk
 from slipstream.protocol.position import Position, mark_of
 from slipstream.protocol.topic import Filters
+from slipstream.shape.shaper import Shaper
 from tests.fakes.judge import Judge, Restart
 from tests.fakes.loop import VirtualLoop
 from tests.fakes.reactor import FakeReactor
@@ -67,6 +68,7 @@ class World:
         self.tail = Tail(
             "t",
             self.reactor.real,
+            Shaper(maskers={frozenset(): None}),
             RING,
             self._budget,
             self.payloads,
@@ -185,6 +187,14 @@ class World:
         """Other tenants need the ring's memory."""
         self.tail.ring.trim(count * 300)
         self._budget.settle(self.tail.ring)
+
+    def reshape(self) -> None:
+        """The tenant's document changes, though not how its events look."""
+        for reader in self.open:
+            if reader.connection.snapshot is not None:
+                # All events from where it stands, instead of the newest of each topic.
+                reader.judge.snapshot.clear()
+        self.loop.call(lambda: self.tail.reshape(Shaper(maskers={frozenset(): None})))
 
     # -- readers -----------------------------------------------------------------------------------------------------
 

@@ -79,6 +79,12 @@ class Cluster:
         await streams.ensure(self.api, name, streams.Shape(_DAY, max_bytes, 1))
         await Bucket(self.api).put(Tenant.of(name, TenantSpec(**spec)))
 
+    async def apply(self, **spec: Any) -> Tenant:
+        """Change what the tenant's document says."""
+        tenant = Tenant.of(self.tenant, TenantSpec.model_validate(spec))
+        await Bucket(self.api).put(tenant)
+        return tenant
+
     @asynccontextmanager
     async def edge(self, *, warm: bool = True, **changes: Any) -> AsyncIterator[Running]:
         """An edge that is ready and knows the tenant.

@@ -20,11 +20,14 @@ PROMISED = {
     "head_deadline": 10,
     "body_deadline": 10,
     "auth": "jwt",
+    "anonymous_scopes": ("subscribe", "publish"),
     "heartbeat": 15,
     "write_deadline": 30,
     "retry_ms": 3_000,
     "drain": 60,
     "event_bytes": 262_144,
+    "publish_events": 1_000,
+    "publish_bytes": 4_194_304,
     "topics_per_stream": 32,
     "ring_events": 1_000,
     "ring_bytes": 262_144,
@@ -32,6 +35,8 @@ PROMISED = {
     "rings_bytes": 268_435_456,
     "replay_events": 100_000,
     "replay_inflight": 4,
+    "hook_budget": 0.05,
+    "hook_memory": 268_435_456,
     "linger": 60,
     "lease": 15,
     "retention_seconds": 86_400,
@@ -57,7 +62,7 @@ def test_the_defaults_are_the_promised_ones() -> None:
     settings = Settings.load({})
     assert settings.model_dump(exclude_none=True) == PROMISED
     assert {field for field in Settings.model_fields if getattr(settings, field) is None} == {
-        "nats_creds", "nats_user", "nats_password", "nats_tls_ca", "nats_tls_cert", "nats_tls_key", "issuers",
+        "nats_creds", "nats_user", "nats_password", "nats_tls_ca", "nats_tls_cert", "nats_tls_key", "issuers", "secrets",
     }  # fmt: skip
 
 
@@ -69,7 +74,10 @@ def test_every_setting_can_be_set_from_the_environment(tmp_path: Path) -> None:
         "nats_tls_ca": str(file), "nats_tls_cert": str(file), "nats_tls_key": str(file), "host": "127.0.0.1",
         "port": "0", "admin_port": "0", "max_connections": "5", "sndbuf": "65536", "head_deadline": "1",
         "trusted_proxies": "10.0.0.0/8, ::1", "body_deadline": "2.5", "auth": "None", "issuers": str(file),
+        "anonymous_scopes": "subscribe pii:read", "secrets": str(tmp_path), "hook_budget": "0.1",
+        "hook_memory": "134217728",
         "heartbeat": "1", "write_deadline": "2", "retry_ms": "1000", "drain": "0", "event_bytes": "1024",
+        "publish_events": "10", "publish_bytes": "2048",
         "topics_per_stream": "3", "ring_events": "4", "ring_bytes": "2048", "ring_seconds": "5", "rings_bytes": "4096",
         "replay_events": "6", "replay_inflight": "7", "linger": "8", "lease": "9", "retention_seconds": "120",
         "retention_bytes": "1048576", "loop": "asyncio", "log_level": "DEBUG", "log_format": "text",
@@ -140,6 +148,8 @@ def test_a_fault_names_the_variable_the_value_the_reason_and_an_example() -> Non
         ("drain", "-1"),
         ("retry_ms", "999"),
         ("event_bytes", "8388609"),
+        ("publish_events", "0"),
+        ("publish_bytes", "1023"),
         ("ring_events", "0"),
         ("replay_inflight", "0"),
         ("retention_seconds", "119"),

@@ -42,12 +42,7 @@ def effective(settings: "Settings") -> list[str]:
     width = max(len(variable(field)) for field in type(settings).model_fields)
     for field, info in type(settings).model_fields.items():
         value = getattr(settings, field)
-        if isinstance(value, SecretStr):
-            text = "(secret)"
-        elif isinstance(value, tuple):
-            text = ",".join(map(str, value))
-        else:
-            text = text_of(value)
+        text = "(secret)" if isinstance(value, SecretStr) else text_of(value)
         default = "(default)" if value == info.default else ""
         lines.append(f"{variable(field):<{width}}  {text:<24}  {default}".rstrip())
     return lines

@@ -8,20 +8,20 @@ from datetime import UTC, datetime
 import orjson
 from aiohttp import web
 
-from slipstream.edge.authorize import authorize
+from slipstream.edge.authorize import SUBSCRIBE, authorize
 from slipstream.edge.problems import common_headers
 from slipstream.edge.query import parse_poll, parse_query
 from slipstream.edge.services import SERVICES
 from slipstream.edge.subscribe import admit
+from slipstream.fanout.encode import enveloped
 from slipstream.fanout.page import page
 from slipstream.fanout.start import start
-from slipstream.protocol.position import format_id
 
 
 async def poll(request: web.Request) -> web.StreamResponse:
     """One page of events."""
     services = request.app[SERVICES]
-    tenant = authorize(request)
+    tenant, scopes = authorize(request, SUBSCRIBE)
     query = parse_query(request.query, request.headers)
     bounds = parse_poll(request.query)
     filters = query.filters(services.topics_per_stream(tenant))
@@ -29,19 +29,28 @@ async def poll(request: web.Request) -> web.StreamResponse:
     async with services.hub.hold(tenant.name) as following:
         tail = following.tail
         begun = await start(
-            query.wish, tail, following.source, filters, services.replay_events(tenant), int(time.time() * 1000)
+            query.wish,
+            tail,
+            following.source,
+            services.hub.snapshots,
+            filters,
+            services.replay_events(tenant),
+            int(time.time() * 1000),
+            fresh=True,
         )
-        found = await page(begun, tail, following.replay, filters, bounds.limit, bounds.wait)
+        look = tail.shaper.look(scopes, envelope=query.envelope)
+        found = await page(begun, tail, following.replay, filters, look, bounds.limit, bounds.wait)
         document = {
             "events": [
                 {
-                    "id": format_id(tail.epoch, record.seq, record.time_ms),
-                    "topic": record.topic,
-                    "event": record.event or "message",
-                    "time": _rfc3339(record.time_ms),
-                    "data": record.data.decode(),
+                    "id": event.id,
+                    "topic": event.topic,
+                    "event": event.event or "message",
+                    "time": _rfc3339(event.time_ms),
+                    "data": (enveloped(tenant.name, event) if look.envelope else event.data).decode(),
+                    **({} if event.signature is None else {"signature": event.signature}),
                 }
-                for record in found.records
+                for event in found.events
             ],
             "cursor": str(found.place),
             "more": found.more,

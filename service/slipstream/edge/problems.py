@@ -10,6 +10,7 @@ import logging
 import random
 from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Final
 
 import orjson
@@ -29,6 +30,8 @@ _PASSING: Final = frozenset({429, 503})
 _RETRY_MIN_MS: Final = 1_000
 _STREAM_TYPE: Final = "text/event-stream"
 STREAM_PATH: Final = "/v1/events"
+
+_NONE: Final[Mapping[str, object]] = MappingProxyType({})
 
 # What aiohttp itself refuses, by its status.
 _CODES: Final[Mapping[int, Code]] = {
@@ -89,13 +92,16 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         )
 
 
-def refuse(request: web.Request, error: SlipstreamError) -> web.Response:
-    """The answer to a request that `error` ends before a stream is open."""
+def refuse(request: web.Request, error: SlipstreamError, members: Mapping[str, object] = _NONE) -> web.Response:
+    """The answer to a request that `error` ends before a stream is open.
+
+    members: what the problem document has besides (RFC 9457 section 3.2).
+    """
     services = request.app[SERVICES]
     services.refusals[error.code.value] = services.refusals.get(error.code.value, 0) + 1
     if error.status in _PASSING and _wants_stream(request):
         return _as_stream(request, error, services.options.retry_ms)
-    return _as_problem(request, error)
+    return _as_problem(request, error, members)
 
 
 def _as_stream(request: web.Request, error: SlipstreamError, base_ms: int) -> web.Response:
@@ -107,7 +113,7 @@ def _as_stream(request: web.Request, error: SlipstreamError, base_ms: int) -> we
     return answer
 
 
-def _as_problem(request: web.Request, error: SlipstreamError) -> web.Response:
+def _as_problem(request: web.Request, error: SlipstreamError, members: Mapping[str, object]) -> web.Response:
     entry = CATALOGUE[error.code]
     document = {
         "type": f"urn:slipstream:error:{error.code.value}",
@@ -117,6 +123,7 @@ def _as_problem(request: web.Request, error: SlipstreamError) -> web.Response:
         "detail": error.message,
         "fix": entry.fix,
         "trace_id": trace_of(request).trace_id,
+        **members,
     }
     headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store", **common_headers(request)}
     if error.status in _PASSING:

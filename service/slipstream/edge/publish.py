@@ -1,141 +1,94 @@
-"""POST /v1/events: one event in, answered after JetStream's ack."""
+"""POST /v1/events: events in, one or many, answered after JetStream's acks."""
 
 from __future__ import annotations
 
-import asyncio
+from http import HTTPStatus
 from typing import Any, Final
 
 import orjson
 from aiohttp import web
 
-from slipstream.edge.authorize import authorize
-from slipstream.edge.problems import common_headers
-from slipstream.edge.services import SERVICES
+from slipstream.edge.authorize import PUBLISH, authorize
+from slipstream.edge.body import read_body
+from slipstream.edge.problems import common_headers, refuse
+from slipstream.edge.publications import ACCEPTED, Item, Limits, read_publications
+from slipstream.edge.services import SERVICES, Services
 from slipstream.edge.subscribe import admit
 from slipstream.edge.trace import trace_of
-from slipstream.protocol.errors import Code, SlipstreamError, quoted
-from slipstream.protocol.event import check_event_name, check_key
-from slipstream.protocol.message_id import message_id
+from slipstream.log.store import Outcome
+from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.protocol.position import Position
-from slipstream.protocol.topic import check_topic
+from slipstream.protocol.publication import Publication
+from slipstream.tenants.model import Tenant
 
 ENVELOPE_BYTES: Final = 64 * 1024
-"""What a body may have beside its event: JSON escapes at most double ordinary text, names are short."""
-
-_FIELDS: Final = frozenset({"topic", "event", "data", "id", "key"})
-_ID_MAX: Final = 256
+"""What a body may have beside its one event: JSON escapes at most double ordinary text, names are short."""
 
 
 async def publish(request: web.Request) -> web.StreamResponse:
-    """Store one event."""
+    """Store the events of the body; every answer says whether the tenant wants ids (`Idempotency-Support`)."""
     services = request.app[SERVICES]
-    tenant = authorize(request)
+    tenant, _ = authorize(request, PUBLISH)
+    try:
+        answer = await _publish(request, services, tenant)
+    except SlipstreamError as error:
+        answer = refuse(request, error)
+        if error.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+            answer.headers["Accept-Post"] = ACCEPTED  # W3C Linked Data Platform 7.1
+            answer.headers["Accept-Encoding"] = "gzip"  # RFC 9110 section 15.5.16
+    answer.headers["Idempotency-Support"] = tenant.spec.publish.idempotency
+    return answer
+
+
+async def _publish(request: web.Request, services: Services, tenant: Tenant) -> web.Response:
     if services.draining:
         admit(services)
-    body = await _body(request, services.options.body_deadline, services.event_bytes(tenant))
-    keys = request.headers.getall("Idempotency-Key", ())
-    if len(keys) > 1:
-        raise SlipstreamError(Code.BAD_REQUEST, "the header Idempotency-Key is repeated: send it once")
-    topic, event, data, key, identity = _parse(body, keys[0] if keys else None)
-    if len(data) > services.event_bytes(tenant):
-        raise SlipstreamError(
+    options, event_bytes = services.options, services.event_bytes(tenant)
+    most = max(options.publish_bytes, 2 * event_bytes + ENVELOPE_BYTES)
+    body = await read_body(request, most, options.body_deadline)
+    items, single = await read_publications(request, body, Limits(event_bytes, options.publish_events))
+    if tenant.spec.publish.idempotency == "required":
+        items = [_identified(item) for item in items]
+    good = [item for item in items if isinstance(item, Publication)]
+    stored = iter(await services.store.publish_many(tenant.name, good, trace_of(request).header))
+    outcomes = [next(stored) if isinstance(item, Publication) else item for item in items]
+    if single:
+        (outcome,) = outcomes
+        if isinstance(outcome, SlipstreamError):
+            raise outcome
+        return _answer(request, _told(outcome))
+    results = {"results": [_told(outcome) for outcome in outcomes]}
+    cause = _one_cause(outcomes)
+    return _answer(request, results) if cause is None else refuse(request, cause, results)
+
+
+def _identified(item: Item) -> Item:
+    if isinstance(item, Publication) and item.message_id is None:
+        return SlipstreamError(
             Code.BAD_REQUEST,
-            f"the event has {len(data)} bytes, at most {services.event_bytes(tenant)} are allowed",
-            status=413,
+            "this tenant wants every retry to be safe: give the event an id, or send the header Idempotency-Key",
+            status=428,
         )
-    stored = await services.store.publish(
-        tenant.name,
-        topic,
-        data,
-        event=event,
-        key=key,
-        message_id=None if identity is None else message_id(topic, identity),
-        traceparent=trace_of(request).header,
-    )
-    document = {
-        "position": str(Position(stored.epoch, stored.seq)),
-        "seq": stored.seq,
-        "duplicate": stored.duplicate,
+    return item
+
+
+def _told(outcome: Outcome) -> dict[str, Any]:
+    if isinstance(outcome, SlipstreamError):
+        return {"error": {"code": outcome.code.value, "message": outcome.message}}
+    return {
+        "position": str(Position(outcome.epoch, outcome.seq)),
+        "seq": outcome.seq,
+        "duplicate": outcome.duplicate,
     }
+
+
+def _one_cause(outcomes: list[Outcome]) -> SlipstreamError | None:
+    """The first error where all failed alike; a client that looks at the status alone then knows what to do."""
+    failed = [outcome for outcome in outcomes if isinstance(outcome, SlipstreamError)]
+    causes = {(error.code, error.status) for error in failed}
+    return failed[0] if len(failed) == len(outcomes) and len(causes) == 1 else None
+
+
+def _answer(request: web.Request, document: dict[str, Any]) -> web.Response:
     headers = {"Content-Type": "application/json", "Cache-Control": "no-store", **common_headers(request)}
     return web.Response(body=orjson.dumps(document), headers=headers)
-
-
-async def _body(request: web.Request, deadline: float, event_bytes: int) -> bytes:
-    if request.content_type != "application/json":
-        raise SlipstreamError(
-            Code.BAD_REQUEST, f"the body is application/json, not {quoted(request.content_type)}", status=415
-        )
-    if "Content-Encoding" in request.headers:
-        raise SlipstreamError(Code.BAD_REQUEST, "send the body without Content-Encoding", status=415)
-    most = 2 * event_bytes + ENVELOPE_BYTES
-    found = bytearray()
-    try:
-        async with asyncio.timeout(deadline):
-            async for part in request.content.iter_any():
-                found += part
-                if len(found) > most:
-                    raise SlipstreamError(
-                        Code.BAD_REQUEST, f"the body is larger than {most} bytes: send smaller events", status=413
-                    )
-    except TimeoutError as error:
-        raise SlipstreamError(
-            Code.TIMEOUT, f"the body was not complete after {deadline:g} s", status=408, retry_after=1.0
-        ) from error
-    return bytes(found)
-
-
-def _parse(body: bytes, idempotency_key: str | None) -> tuple[str, str, bytes, str | None, str | None]:
-    """Topic, event name, data, key and id of the one event in `body`. Raises BAD_REQUEST naming what is wrong."""
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise SlipstreamError(Code.BAD_REQUEST, f"the body is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise SlipstreamError(Code.BAD_REQUEST, "the body is one JSON object with topic and data")
-    unknown = sorted(document.keys() - _FIELDS)
-    if unknown:
-        raise SlipstreamError(
-            Code.BAD_REQUEST, f"{quoted(unknown[0])} is not a field of an event: those are {', '.join(sorted(_FIELDS))}"
-        )
-    if "data" not in document:
-        raise SlipstreamError(Code.BAD_REQUEST, "data is missing: send a string as it is, anything else as JSON")
-    topic = check_topic(_text(document, "topic", required=True) or "")
-    event = check_event_name(_header(document, "event") or "")
-    key = _header(document, "key")
-    identity = _text(document, "id")
-    if identity and idempotency_key and identity != idempotency_key:
-        raise SlipstreamError(Code.BAD_REQUEST, "the field id and the header Idempotency-Key differ: send one of them")
-    identity = identity or idempotency_key
-    if identity is not None and len(identity) > _ID_MAX:
-        raise SlipstreamError(Code.BAD_REQUEST, f"an id has at most {_ID_MAX} characters")
-    return topic, event, _data(document["data"]), None if key is None else check_key(key), identity
-
-
-def _data(value: Any) -> bytes:
-    if isinstance(value, str):
-        return value.encode()
-    try:
-        return orjson.dumps(value)
-    except orjson.JSONEncodeError as error:
-        # It reads deeper documents than it writes (1,024 levels and 254).
-        raise SlipstreamError(Code.BAD_REQUEST, "data is nested too deeply: send it as a string") from error
-
-
-def _header(document: dict[str, Any], name: str) -> str | None:
-    """A text that travels as a NATS header, which would lose the spaces around it: " error" would arrive as "error"."""
-    value = _text(document, name)
-    if value is not None and value != value.strip():
-        raise SlipstreamError(Code.BAD_REQUEST, f"{name} has spaces around it: send it without")
-    return value
-
-
-def _text(document: dict[str, Any], name: str, *, required: bool = False) -> str | None:
-    value = document.get(name)
-    if value is None:
-        if required:
-            raise SlipstreamError(Code.BAD_REQUEST, f"{name} is missing")
-        return None
-    if not isinstance(value, str) or (not value and name != "event"):
-        raise SlipstreamError(Code.BAD_REQUEST, f"{name} is a text that is not empty")
-    return value

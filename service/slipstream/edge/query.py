@@ -23,11 +23,15 @@ _SINCE: Final[Mapping[str, Wish]] = {"now": Now(), "earliest": Earliest(), "last
 
 
 class Query(NamedTuple):
-    """A read: where it begins, what it wants, how heartbeats look (`heartbeat_event`: as events, not comments)."""
+    """A read: where it begins, what it wants, and how that looks.
+
+    heartbeat_event: heartbeats are events, not comments. envelope: the data is a CloudEvent around the event's own.
+    """
 
     wish: Wish
     topics: tuple[str, ...]
     heartbeat_event: bool
+    envelope: bool
 
     def filters(self, limit: int) -> Filters:
         """The topics in canonical form; at most `limit`."""
@@ -52,8 +56,8 @@ def parse_query(parameters: MultiMapping[str], headers: CIMultiDictProxy[str]) -
     if heartbeat not in ("comment", "event"):
         raise SlipstreamError(Code.BAD_REQUEST, f"heartbeat is comment or event, not {quoted(heartbeat)}")
     envelope = _one(parameters, "envelope") or "none"
-    if envelope != "none":
-        raise SlipstreamError(Code.BAD_REQUEST, f"envelope is none, not {quoted(envelope)}")
+    if envelope not in ("none", "cloudevents"):
+        raise SlipstreamError(Code.BAD_REQUEST, f"envelope is none or cloudevents, not {quoted(envelope)}")
     refusal = _one(parameters, "refusal") or ""
     if refusal not in ("", "stream", "status"):
         raise SlipstreamError(Code.BAD_REQUEST, f"refusal is stream or status, not {quoted(refusal)}")
@@ -61,7 +65,7 @@ def parse_query(parameters: MultiMapping[str], headers: CIMultiDictProxy[str]) -
     since = _one(parameters, "since")
     wish = After(Position.parse(given), given) if given else _since(since)
     topics = tuple(parameters.getall("topic", ()))
-    return Query(wish, topics, heartbeat == "event")
+    return Query(wish, topics, heartbeat == "event", envelope == "cloudevents")
 
 
 def parse_poll(parameters: MultiMapping[str]) -> Poll:

@@ -22,6 +22,7 @@ class Options:
     """
 
     open: bool
+    anonymous_scopes: frozenset[str]
     host: str
     port: int
     admin_port: int
@@ -32,6 +33,8 @@ class Options:
     sndbuf: int
     max_connections: int
     event_bytes: int
+    publish_events: int
+    publish_bytes: int
     topics_per_stream: int
     replay_events: int
 
@@ -41,7 +44,8 @@ class Services:
     """The parts behind the HTTP surface.
 
     `process` names this process in stream ids and consumers; `faults()` lists what makes it unfit to live; `links()`
-    says of each NATS connection whether it is up; `loop_lag` knows how late the event loop was.
+    says of each NATS connection whether it is up; `loop_lag` knows how late the event loop was; `shaping()` says of which
+    tenants not all events pass as they are, and why.
     """
 
     options: Options
@@ -52,6 +56,7 @@ class Services:
     faults: Callable[[], list[str]]
     links: Callable[[], dict[str, bool]]
     loop_lag: LoopLag
+    shaping: Callable[[], dict[str, dict[str, object]]]
     draining: bool = False
     refusals: dict[str, int] = field(default_factory=dict)
 

@@ -6,7 +6,7 @@ import time
 
 from aiohttp import web
 
-from slipstream.edge.authorize import authorize, known
+from slipstream.edge.authorize import SUBSCRIBE, authorize, known
 from slipstream.edge.handoff import HandedOff, chunks, detach, head, quiet
 from slipstream.edge.problems import common_headers, jittered, stream_headers
 from slipstream.edge.query import accepts_gzip, parse_query
@@ -23,16 +23,23 @@ from slipstream.protocol.frame import chunk, retry
 async def subscribe(request: web.Request) -> web.StreamResponse:
     """Open a stream."""
     services = request.app[SERVICES]
-    tenant = authorize(request)
+    tenant, scopes = authorize(request, SUBSCRIBE)
     query = parse_query(request.query, request.headers)
     filters = query.filters(services.topics_per_stream(tenant))
     admit(services)
     async with services.hub.hold(tenant.name) as following:
         begun = await start(
-            query.wish, following.tail, following.source, filters, services.replay_events(tenant), _now_ms()
+            query.wish,
+            following.tail,
+            following.source,
+            services.hub.snapshots,
+            filters,
+            services.replay_events(tenant),
+            _now_ms(),
         )
         gzip = tenant.spec.compression != "none" and accepts_gzip(request.headers)
-        view = View(filters, chunks(request), query.heartbeat_event, gzip)
+        look = following.tail.shaper.look(scopes, envelope=query.envelope)
+        view = View(filters, chunks(request), query.heartbeat_event, gzip, look)
         try:
             await _hand_over(request, services, following, begun, view)
         except BaseException:
@@ -44,7 +51,7 @@ async def subscribe(request: web.Request) -> web.StreamResponse:
 
 async def describe(request: web.Request) -> web.StreamResponse:
     """HEAD /v1/events: the headers a stream would have, and no stream."""
-    tenant = authorize(request)
+    tenant, _ = authorize(request, SUBSCRIBE)
     parse_query(request.query, request.headers).filters(request.app[SERVICES].topics_per_stream(tenant))
     return web.Response(headers=stream_headers(request))
 

@@ -16,18 +16,20 @@ from slipstream.fanout.connection import Connection, Owner
 from slipstream.fanout.payload import Payload
 from slipstream.protocol.frame import chunk
 from slipstream.protocol.topic import Filters
+from slipstream.shape.look import PLAIN, Look
 
 GATHER_SECONDS = 0.02
 """How long a compressed audience gathers events for a batch while they come fast: ten to a batch halve its bytes."""
 
 
 class View(NamedTuple):
-    """What makes bytes differ: the topics, the transfer framing, how heartbeats look, and the content coding."""
+    """What makes bytes differ: topics, transfer framing, how heartbeats look, content coding, what may be seen."""
 
     filters: Filters
     chunked: bool
     heartbeat_event: bool
     gzip: bool = False
+    look: Look = PLAIN
 
 
 class Audience:

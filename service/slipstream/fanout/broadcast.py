@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from slipstream.fanout.audience import Audience, Round, View
 from slipstream.fanout.connection import PARKED, Connection, Owner
-from slipstream.fanout.encode import frame_of
+from slipstream.fanout.encode import Encoder
 from slipstream.fanout.payload import Payload
 from slipstream.log.index import Index
 from slipstream.protocol import control
@@ -69,21 +69,20 @@ class Broadcast:
 
     # -- from the log ------------------------------------------------------------------------------------------------
 
-    def offer(self, record: Record, epoch: str, limit: int) -> list[Audience]:
+    def offer(self, record: Record, encoder: Encoder, limit: int) -> list[Audience]:
         """Take the next event; the audiences for which more than `limit` events are pending now."""
         self.last = record.seq
         overrun: list[Audience] = []
-        audiences = self._index.match(record.topic)
-        if not audiences:
-            return overrun
-        frame = frame_of(record, epoch)
-        chunked = b""
-        for audience in audiences:
-            if audience.view.chunked and not audience.view.gzip:
-                chunked = chunked or chunk(frame)
-                audience.pending.append(chunked)
-            else:
-                audience.pending.append(frame)
+        look, frame, chunked = None, b"", b""
+        for audience in self._index.match(record.topic):
+            view = audience.view
+            if view.look is not look:
+                look = view.look
+                frame = encoder.frame(record, look)
+                chunked = chunk(frame) if frame else b""
+            if not frame:
+                continue
+            audience.pending.append(chunked if view.chunked and not view.gzip else frame)
             audience.seqs.append(record.seq)
             self.touched[audience] = None
             if len(audience.pending) > limit:

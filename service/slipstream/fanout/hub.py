@@ -22,6 +22,7 @@ from slipstream.log.budget import Budget
 from slipstream.log.ring import Limits
 from slipstream.log.source import Sink, Source
 from slipstream.protocol.errors import Code, SlipstreamError
+from slipstream.shape.shaper import Shaper
 from slipstream.resilience.supervise import Supervisor
 
 _logger = logging.getLogger(__name__)
@@ -69,12 +70,14 @@ class Hub:
         options: Options,
         source_of: Callable[[str], Source],
         follow: Follow,
+        shaper_of: Callable[[str], Shaper],
         on_closed: Callable[[str, Connection, Ending], None],
     ) -> None:
         self._supervisor = supervisor
         self._options = options
         self._source_of = source_of
         self._follow = follow
+        self._shaper_of = shaper_of
         self._on_closed = on_closed
         self._budget = Budget(options.rings_bytes)
         self._payloads = Payloads(_PAYLOADS_BYTES)
@@ -136,6 +139,12 @@ class Hub:
                 if not following.holders and now - following.idle_since > self._options.linger:
                     self._shut(tenant, following)
 
+    def reshape(self, tenant: str) -> None:
+        """The tenant's document is another one, and its events may look otherwise now."""
+        following = self._followings.get(tenant)
+        if following is not None and following.tail.shaper is not (shaper := self._shaper_of(tenant)):
+            following.tail.reshape(shaper)
+
     def close(self, tenant: str, ending: Ending, final: bytes) -> None:
         """End all streams of a tenant with the frame `final`."""
         for connection in self.reactor.connections():
@@ -148,6 +157,7 @@ class Hub:
         tail = Tail(
             tenant,
             self.reactor,
+            self._shaper_of(tenant),
             options.ring,
             self._budget,
             self._payloads,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from slipstream.fanout.audience import Audience
 from slipstream.fanout.connection import Connection
-from slipstream.fanout.encode import frame_of
+from slipstream.fanout.encode import Encoder
 from slipstream.fanout.payload import Payload, Payloads
 from slipstream.fanout.reactor import Reactor
 from slipstream.protocol.event import Record
@@ -19,17 +19,9 @@ from slipstream.protocol.event import Record
 class Outlet:
     """For the readers of one tail. `payloads` are shared by all tails of the pod."""
 
-    def __init__(self, tenant: str, reactor: Reactor, payloads: Payloads) -> None:
-        self._tenant = tenant
+    def __init__(self, reactor: Reactor, payloads: Payloads) -> None:
         self._reactor = reactor
         self._payloads = payloads
-        self._epoch = ""
-        self._incarnation = 0
-
-    def restart(self, epoch: str, incarnation: int) -> None:
-        """From now on records are of this log."""
-        self._epoch = epoch
-        self._incarnation = incarnation
 
     def flush(self, connection: Connection) -> bool:
         """Send what is unsent."""
@@ -50,14 +42,14 @@ class Outlet:
         connection.unsent += block
         return self.flush(connection)
 
-    def send(self, connection: Connection, records: Sequence[Record], end: int) -> bool:
+    def send(self, connection: Connection, records: Sequence[Record], encoder: Encoder, end: int) -> bool:
         """Send what `connection` wants of `records` (ascending) and has not had; with all of it its cursor is at `end`.
 
         Of what the socket does not take only the rest of a torn frame is kept, and the cursor is where that leaves it.
         """
         if connection.unsent and not self.flush(connection):
             return False
-        payload = self._payload(connection.audience, records)
+        payload = self._payload(connection.audience, records, encoder)
         start = payload.start(connection.cursor)
         if start == len(payload.data):
             connection.cursor = end
@@ -73,16 +65,22 @@ class Outlet:
         self._reactor.await_room(connection, progress=sent > 0)
         return False
 
-    def _payload(self, audience: Audience, records: Sequence[Record]) -> Payload:
+    def _payload(self, audience: Audience, records: Sequence[Record], encoder: Encoder) -> Payload:
         if audience.readers <= 1 or not records:
-            return self._make(audience, records)
+            return _make(audience, records, encoder)
         # The newest events of each topic may begin and end as a page of history does: the count tells them apart,
         # because they are a part of it.
         span = (records[0].seq, records[-1].seq, len(records))
-        key = (self._tenant, self._incarnation, audience.view, span)
-        return self._payloads.get(key, lambda: self._make(audience, records))
+        key = (encoder.tenant, encoder.incarnation, audience.view, span)
+        return self._payloads.get(key, lambda: _make(audience, records, encoder))
 
-    def _make(self, audience: Audience, records: Sequence[Record]) -> Payload:
-        matches, epoch = audience.view.filters.matches, self._epoch
-        wanted = [record for record in records if matches(record.topic)]
-        return audience.wrap([frame_of(record, epoch) for record in wanted], [record.seq for record in wanted])
+
+def _make(audience: Audience, records: Sequence[Record], encoder: Encoder) -> Payload:
+    look, matches = audience.view.look, audience.view.filters.matches
+    frames: list[bytes] = []
+    seqs: list[int] = []
+    for record in records:
+        if matches(record.topic) and (frame := encoder.frame(record, look)):
+            frames.append(frame)
+            seqs.append(record.seq)
+    return audience.wrap(frames, seqs)

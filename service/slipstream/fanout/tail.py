@@ -16,6 +16,7 @@ from typing import Any
 from slipstream.fanout.audience import GATHER_SECONDS, Audience, Round, View
 from slipstream.fanout.broadcast import Broadcast, heartbeat
 from slipstream.fanout.connection import PARKED, Connection, State
+from slipstream.fanout.encode import Encoder
 from slipstream.fanout.outlet import Outlet
 from slipstream.fanout.payload import Payloads
 from slipstream.fanout.reactor import Reactor
@@ -27,6 +28,7 @@ from slipstream.protocol import control
 from slipstream.protocol.control import Gap, Reason
 from slipstream.protocol.event import Record
 from slipstream.protocol.position import Position, mark_of
+from slipstream.shape.shaper import Shaper
 
 _BLOCK = 128
 """Events of the ring that readers of one view share as one payload; it begins at a multiple of this."""
@@ -45,6 +47,7 @@ class Tail:
         self,
         tenant: str,
         reactor: Reactor,
+        shaper: Shaper,
         limits: Limits,
         budget: Budget,
         payloads: Payloads,
@@ -60,10 +63,11 @@ class Tail:
         self.attached = asyncio.Event()
         self.incarnation = 0
         self.resets = 0
+        self._encoder = Encoder(tenant, "", 0, shaper)
         self._budget = budget
         self._chase = chase
         self._broadcast = Broadcast(self, heartbeat, self._lag, reactor.drop)
-        self._outlet = Outlet(tenant, reactor, payloads)
+        self._outlet = Outlet(reactor, payloads)
         self._gathering = False
         self._behind: dict[Connection, float] = {}
         self._early: dict[Connection, None] = {}
@@ -81,7 +85,7 @@ class Tail:
         """Take the next record into the ring and to the audiences whose filters match it."""
         self.ring.append(record)
         self._budget.settle(self.ring)
-        for audience in self._broadcast.offer(record, self.epoch, self.ring.limits.events):
+        for audience in self._broadcast.offer(record, self._encoder, self.ring.limits.events):
             # The process does not keep up, and the queue must not grow: they are refilled from ring and stream in
             # larger writes.
             for connection, cursor in self._broadcast.overrun(audience).items():
@@ -100,7 +104,7 @@ class Tail:
         self.epoch = state.epoch
         self.ring = Ring(self.ring.limits, base, base_time_ms)
         self.incarnation += 1
-        self._outlet.restart(self.epoch, self.incarnation)
+        self._encoder = Encoder(self.tenant, self.epoch, self.incarnation, self.shaper)
         self._broadcast.last = base
         self.attached.set()
         if reason is None:
@@ -122,6 +126,23 @@ class Tail:
             if connection in behind or not connection.unsent:
                 connection.unsent += told(connection.audience, behind.get(connection, requested))
         # Those in a chase, too: it ends when it finds something unsent, and leaves the rest to whoever waits for room.
+        self._stale.extend(self._behind)
+        self.reactor.mark(self)
+
+    def reshape(self, shaper: Shaper) -> None:
+        """The tenant's document is another one: from now on events look as `shaper` says.
+
+        What was made before is read again from the stream.
+        """
+        self._broadcast.finish()
+        ring = self.ring
+        self._budget.forget(ring)
+        self.ring = Ring(ring.limits, ring.last, ring.last_time_ms)
+        self.incarnation += 1
+        self._encoder = Encoder(self.tenant, self.epoch, self.incarnation, shaper)
+        for connection in self._behind:
+            # Who was getting the newest event of each topic gets all events from here on: those are among them.
+            connection.reposition(connection.cursor)
         self._stale.extend(self._behind)
         self.reactor.mark(self)
 
@@ -241,7 +262,8 @@ class Tail:
         begin = connection.cursor - connection.cursor % _BLOCK
         end = min(begin + _BLOCK, self.ring.last)
         shared = connection.audience.readers > 1
-        return self._outlet.send(connection, self.ring.between(begin if shared else connection.cursor, end), end)
+        missing = self.ring.between(begin if shared else connection.cursor, end)
+        return self._outlet.send(connection, missing, self._encoder, end)
 
     def deliver(self, connection: Connection, records: list[Record]) -> bool:
         """Send records that were read for a reader (ascending; those it has, or does not want, are passed over).
@@ -250,7 +272,7 @@ class Tail:
         gone.
         """
         end = max(records[-1].seq, connection.cursor) if records else connection.cursor
-        return self._outlet.send(connection, records, end)
+        return self._outlet.send(connection, records, self._encoder, end)
 
     def arrive(self, connection: Connection) -> None:
         """A chase has brought the reader to where the ring covers it, and ends."""
@@ -284,6 +306,11 @@ class Tail:
         audience.readers -= 1
         if not audience.readers:
             self._broadcast.forget(audience)
+
+    @property
+    def shaper(self) -> Shaper:
+        """How this tenant's events look now."""
+        return self._encoder.shaper
 
     def position(self, seq: int) -> Position:
         """The position `seq` of this log, with its mark where the ring knows it."""

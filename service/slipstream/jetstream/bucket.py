@@ -175,7 +175,7 @@ class TenantFollower:
             raise
         return int(answer["message"]["seq"])
 
-    def _take(self, delivered: Delivered, subject: str, data: bytes, raw: bytes) -> None:
+    def _take(self, delivered: Delivered, subject: str, data: bytes, raw: bytes) -> bool:
         name = subject.removeprefix(_PREFIX)
         if raw and parse_headers(raw).get("KV-Operation") in _REMOVALS:
             self._remove(name)
@@ -188,6 +188,7 @@ class TenantFollower:
                 if self._until is not None and (known := self._registry.get(name)) is not None:
                     self._tenants[name] = known
         self._settle(delivered.stream_seq)
+        return True
 
     def _put(self, name: str, tenant: Tenant) -> None:
         if tenant.name != name:

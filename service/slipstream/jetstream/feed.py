@@ -29,8 +29,8 @@ _TICK = 0.5
 _HEARTBEAT_NS = 1_000_000_000
 _INACTIVE_NS = 15_000_000_000
 
-Take = Callable[[Delivered, str, bytes, bytes], None]
-"""Takes a message: its numbers, subject, payload and raw headers. Must return at once."""
+Take = Callable[[Delivered, str, bytes, bytes], bool]
+"""Takes a message: its numbers, subject, payload and raw headers. Must return at once; False when it has no room."""
 
 Locate = Callable[[int | None], Awaitable[int]]
 """Checks the stream and answers after which sequence to go on; see `Feed`."""
@@ -174,8 +174,10 @@ class Feed:
         if delivered is not None:
             action = cursor.message(generation, delivered.stream_seq, delivered.consumer_seq, now)
             if action is Action.DELIVER:
-                self._take_message(delivered, subject, data, raw)
-                return
+                if self._take_message(delivered, subject, data, raw):
+                    return
+                # It is taken for lost. `locate` says where it was, and does so once there is room.
+                action = cursor.lost("what takes the events is full")
         else:
             headers = parse_headers(raw)
             if "Nats-Last-Consumer" not in headers:

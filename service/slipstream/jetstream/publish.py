@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import time
+from collections.abc import Awaitable, Iterable
+from dataclasses import dataclass
+from typing import Final
 
 import orjson
-from nats import errors as nats_errors
 
 from slipstream.jetstream import stream as streams
 from slipstream.jetstream.api import Api, ApiError, away
+from slipstream.jetstream.latest import Latest
+from slipstream.jetstream.pipeline import Ack, Pipeline
 from slipstream.jetstream.subjects import stream_of
-from slipstream.log.store import Stored
+from slipstream.log.store import Outcome, Stored
 from slipstream.protocol.errors import Code, SlipstreamError
+from slipstream.protocol.publication import Publication
 from slipstream.protocol.topic import subject
 
-_TIMEOUT = 5.0
-_MESSAGE_TOO_LARGE = 10054
-_EPOCH_SECONDS = 5.0
+_MESSAGE_TOO_LARGE: Final = 10054
+_EPOCH_SECONDS: Final = 5.0
+_SENDING_SECONDS: Final = 10.0
+"""Nothing more of a request is sent after so long: its producer has the answer before it gives up."""
+
+_HEADERS_MOST: Final = 4096
+"""More than all headers of an event can weigh: name 128 and key 256 characters of at most 4 bytes, and the rest."""
+
+
+@dataclass(slots=True)
+class _Epoch:
+    latest: Latest[str]
+    text: str = ""
+    at: float = float("-inf")
 
 
 class Publisher:
@@ -24,7 +42,8 @@ class Publisher:
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self._epochs: dict[str, tuple[float, str]] = {}
+        self._pipeline = Pipeline(api.link)
+        self._epochs: dict[str, _Epoch] = {}
 
     async def publish(
         self,
@@ -42,51 +61,109 @@ class Publisher:
         `message_id` is the `Nats-Msg-Id` that makes a retry within 120 s safe. Raises UPSTREAM_UNAVAILABLE when
         nobody acked in 5 s: the event may or may not be stored, and only a `message_id` makes trying again safe.
         """
+        outcome = await (await self.send(tenant, Publication(topic, data, event, key, message_id), traceparent))
+        if isinstance(outcome, SlipstreamError):
+            raise outcome
+        return outcome
+
+    async def send(self, tenant: str, publication: Publication, traceparent: str | None = None) -> Awaitable[Outcome]:
+        """See `Store.send`. Does not raise SlipstreamError: whatever goes wrong is the outcome."""
+        return await self._send(tenant, publication, traceparent)
+
+    async def publish_many(
+        self, tenant: str, publications: Iterable[Publication], traceparent: str | None = None
+    ) -> list[Outcome]:
+        """See `Store.publish_many`."""
+        sent: list[asyncio.Future[Outcome]] = []
+        settled, until = 0, time.monotonic() + _SENDING_SECONDS
+        broken: SlipstreamError | None = None
+        for publication in publications:
+            while broken is None and settled < len(sent) and sent[settled].done():
+                broken = _broken(sent[settled].result())
+                settled += 1
+            if broken is None and time.monotonic() > until:
+                broken = _unsent(f"NATS takes no more than {len(sent)} events in {_SENDING_SECONDS:g} s", 2.0)
+            if broken is None:
+                sent.append(await self._send(tenant, publication, traceparent))
+            else:
+                sent.append(_settled(broken))
+        return [await one for one in sent]
+
+    async def _send(self, tenant: str, publication: Publication, traceparent: str | None) -> asyncio.Future[Outcome]:
         headers = {"Nats-Expected-Stream": stream_of(tenant)}
-        if event:
-            headers["Sse-Event"] = event
-        if key is not None:
-            headers["Sse-Key"] = key
-        if message_id is not None:
-            headers["Nats-Msg-Id"] = message_id
+        if publication.event:
+            headers["Sse-Event"] = publication.event
+        if publication.key is not None:
+            headers["Sse-Key"] = publication.key
+        if publication.message_id is not None:
+            headers["Nats-Msg-Id"] = publication.message_id
         if traceparent is not None:
             headers["traceparent"] = traceparent
-        client = self._api.link.client
-        if len(data) + _weight(headers) > client.max_payload:
-            # nats-py counts the data alone; the server would close the connection, and with it everybody's requests.
+        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        try:
+            self._check_size(len(publication.data), headers)
+            # Known before anything is sent: a position that cannot be told would make a stored event look lost.
+            epoch = await self._epoch(tenant)
+
+            def done(ack: Ack) -> None:
+                if not outcome.done():
+                    outcome.set_result(_outcome(tenant, epoch, ack))
+
+            await self._pipeline.send(subject(tenant, publication.topic), publication.data, headers, done)
+        except SlipstreamError as error:
+            outcome.set_result(error)
+        return outcome
+
+    def _check_size(self, data_bytes: int, headers: dict[str, str]) -> None:
+        # nats-py counts the data alone; the server would close the connection, and with it everybody's requests.
+        most = self._api.link.client.max_payload
+        if data_bytes + _HEADERS_MOST > most and data_bytes + _weight(headers) > most:
             raise SlipstreamError(
                 Code.BAD_REQUEST, "the event is larger than this NATS server takes (max_payload)", status=413
             )
-        try:
-            message = await client.request(subject(tenant, topic), data, timeout=_TIMEOUT, headers=headers)
-        except nats_errors.NoRespondersError as error:
-            raise SlipstreamError(
-                Code.UPSTREAM_UNAVAILABLE,
-                f"no stream takes the events of tenant {tenant} now: JetStream is electing or the stream is gone",
-                retry_after=2.0,
-            ) from error
-        except (TimeoutError, OSError, nats_errors.Error) as error:
-            raise away(error) from error
-        answer = orjson.loads(message.data)
-        refusal = answer.get("error")
-        if refusal is not None:
-            raise _refused(
-                tenant,
-                ApiError(refusal.get("code", 500), refusal.get("err_code", 0), refusal.get("description", "unknown")),
-            )
-        return Stored(await self._epoch(tenant), int(answer["seq"]), bool(answer.get("duplicate", False)))
 
     async def _epoch(self, tenant: str) -> str:
         """The epoch of the tenant's stream, at most five seconds old.
 
         A position that is wrong by then is told as a reset, never followed.
         """
-        now = time.monotonic()
         known = self._epochs.get(tenant)
-        if known is None or now - known[0] > _EPOCH_SECONDS:
-            known = (now, (await streams.find(self._api, tenant)).state.epoch)
-            self._epochs[tenant] = known
-        return known[1]
+        if known is None:
+            latest = Latest(f"epoch-{tenant}", functools.partial(self._found, tenant))
+            known = self._epochs[tenant] = _Epoch(latest)
+        now = time.monotonic()
+        if now - known.at > _EPOCH_SECONDS:
+            known.text, known.at = await known.latest.get(), now
+        return known.text
+
+    async def _found(self, tenant: str) -> str:
+        try:
+            return (await streams.find(self._api, tenant)).state.epoch
+        except SlipstreamError as error:
+            if error.code is not Code.NOT_FOUND:
+                raise
+            raise SlipstreamError(
+                Code.UPSTREAM_UNAVAILABLE, f"no stream takes the events of tenant {tenant} now", retry_after=2.0
+            ) from error
+
+
+def _settled(outcome: Outcome) -> asyncio.Future[Outcome]:
+    future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    future.set_result(outcome)
+    return future
+
+
+def _broken(outcome: Outcome) -> SlipstreamError | None:
+    """Why the events behind this one are not sent; None where nothing speaks against it."""
+    if not isinstance(outcome, SlipstreamError) or outcome.code is not Code.UPSTREAM_UNAVAILABLE:
+        return None
+    return _unsent("an event before it was not acknowledged", outcome.retry_after)
+
+
+def _unsent(why: str, retry_after: float | None) -> SlipstreamError:
+    return SlipstreamError(
+        Code.UPSTREAM_UNAVAILABLE, f"not sent, because {why}: send it again", retry_after=retry_after
+    )
 
 
 def _weight(headers: dict[str, str]) -> int:
@@ -95,9 +172,20 @@ def _weight(headers: dict[str, str]) -> int:
     return len("NATS/1.0\r\n") + lines + len("\r\n")
 
 
-def _refused(tenant: str, error: ApiError) -> SlipstreamError:
-    if error.err_code == _MESSAGE_TOO_LARGE:
-        return SlipstreamError(Code.BAD_REQUEST, f"the event is too large for its stream: {error}", status=413)
+def _outcome(tenant: str, epoch: str, ack: Ack) -> Outcome:
+    if isinstance(ack, SlipstreamError):
+        return ack
+    try:
+        answer = orjson.loads(ack)
+        refusal = answer.get("error")
+        if refusal is None:
+            return Stored(epoch, int(answer["seq"]), bool(answer.get("duplicate", False)))
+    except (ValueError, LookupError, AttributeError) as error:
+        # Raising here would leave somebody waiting for ever.
+        return away(ValueError(f"its answer is none of JetStream's: {error!r}"))
+    refused = ApiError(refusal.get("code", 500), refusal.get("err_code", 0), refusal.get("description", "unknown"))
+    if refused.err_code == _MESSAGE_TOO_LARGE:
+        return SlipstreamError(Code.BAD_REQUEST, f"the event is too large for its stream: {refused}", status=413)
     return SlipstreamError(
-        Code.UPSTREAM_UNAVAILABLE, f"JetStream did not store the event of tenant {tenant}: {error}", retry_after=2.0
+        Code.UPSTREAM_UNAVAILABLE, f"JetStream did not store the event of tenant {tenant}: {refused}", retry_after=2.0
     )

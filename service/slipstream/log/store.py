@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Iterable
 from typing import NamedTuple, Protocol
+
+from slipstream.protocol.errors import SlipstreamError
+from slipstream.protocol.publication import Publication
 
 
 class Stored(NamedTuple):
@@ -16,8 +20,12 @@ class Stored(NamedTuple):
     duplicate: bool
 
 
+Outcome = Stored | SlipstreamError
+"""What became of an event. UPSTREAM_UNAVAILABLE: it may or may not have been stored."""
+
+
 class Store(Protocol):
-    """Stores events. Answers only after the log has acknowledged."""
+    """Stores events whose parts are checked. Answers only after the log has acknowledged."""
 
     async def publish(
         self,
@@ -30,5 +38,21 @@ class Store(Protocol):
         message_id: str | None = None,
         traceparent: str | None = None,
     ) -> Stored:
-        """Store one event whose parts are checked. UPSTREAM_UNAVAILABLE when it may or may not have been stored."""
+        """Store one event. Raises SlipstreamError; UPSTREAM_UNAVAILABLE when it may or may not have been stored."""
+        ...
+
+    async def send(self, tenant: str, publication: Publication, traceparent: str | None = None) -> Awaitable[Outcome]:
+        """Send one event as soon as there is room; what is returned waits for its outcome.
+
+        Events sent one after the other are stored in this order.
+        """
+        ...
+
+    async def publish_many(
+        self, tenant: str, publications: Iterable[Publication], traceparent: str | None = None
+    ) -> list[Outcome]:
+        """Store events in their order, many in flight at once, and answer each one's outcome.
+
+        After one that nobody acknowledged the rest is not sent.
+        """
         ...

@@ -32,7 +32,10 @@ class Record:
     traceparent: W3C Trace Context of the publish, valid or None.
     fault: why it cannot be delivered, one sentence. Such a record keeps its place in the log, has no data, and is
         told as a gap.
-    frame: its encoding, once somebody has made it, so that nobody makes it twice.
+    frame: its encoding for most readers, once somebody has made it, so that nobody makes it twice.
+    frames: its encodings for readers to whom it looks otherwise, by their look (`slipstream.shape`).
+    shaped: what a chain of hooks in another process made of it, an Outcome (`slipstream.shape`) for each set of scopes;
+        None where no such chain has seen it.
     """
 
     seq: int
@@ -44,6 +47,8 @@ class Record:
     traceparent: str | None = None
     fault: str | None = None
     frame: bytes | None = field(default=None, compare=False, repr=False)
+    frames: dict[object, bytes] | None = field(default=None, compare=False, repr=False)
+    shaped: dict[frozenset[str], object] | None = field(default=None, compare=False, repr=False)
 
     @property
     def size(self) -> int:

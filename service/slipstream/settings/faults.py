@@ -53,7 +53,9 @@ def text_of(value: object) -> str:
     """A default as one would write it in the environment; "" for none."""
     if isinstance(value, float):
         return f"{value:g}"
-    return "" if value is None or value == () else str(value)
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return "" if value is None else str(value)
 
 
 def unknown(name: str, value: str, known: Iterable[str]) -> str:

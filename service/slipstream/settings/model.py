@@ -18,6 +18,7 @@ from slipstream.settings.faults import (
     wrong_values,
 )
 from slipstream.settings.values import (
+    Directory,
     Lower,
     Milliseconds,
     NatsUrls,
@@ -26,6 +27,7 @@ from slipstream.settings.values import (
     Password,
     Port,
     ReadableFile,
+    Scopes,
     Seconds,
 )
 
@@ -107,6 +109,16 @@ class Settings(BaseSettings):
     auth: Annotated[Literal["jwt", "none"], Lower] = Field(
         "jwt", description="Who may read and publish: `jwt`, or `none` for everybody, on a laptop or in a test"
     )
+    anonymous_scopes: Scopes = Field(
+        ("subscribe", "publish"),
+        examples=["subscribe,publish,pii:read"],
+        description="What everybody may do where `auth` is `none`, separated by commas; to see masked fields is extra",
+    )
+    secrets: Directory | None = Field(
+        None,
+        examples=["/etc/slipstream/secrets"],
+        description="Directory of the tenants' secrets, each a file `TENANT/NAME`: for masking by hash and for signing",
+    )
     issuers: ReadableFile | None = Field(
         None,
         examples=["/etc/slipstream/issuers.yaml"],
@@ -138,6 +150,18 @@ class Settings(BaseSettings):
         le=8 * _MIB,
         description="Largest event, where the tenant says nothing; over 1 MiB needs a higher `max_payload` of NATS",
     )
+    publish_events: int = Field(
+        1_000,
+        ge=1,
+        le=100_000,
+        description="Most events of one publish over HTTP: an answer within a second, also on a busy pod",
+    )
+    publish_bytes: Octets = Field(
+        4 * _MIB,
+        ge=_KIB,
+        le=256 * _MIB,
+        description="Largest body of a publish over HTTP, inflated; one largest event always fits",
+    )
     topics_per_stream: int = Field(
         32, ge=1, le=1_000, description="Most topics one stream may name, where the tenant says nothing"
     )
@@ -161,6 +185,15 @@ class Settings(BaseSettings):
     )
     replay_inflight: int = Field(
         4, ge=1, le=64, description="Reads of the log under way at once: they keep a server busy, not flooded"
+    )
+    hook_budget: Seconds = Field(
+        0.05, ge=0.001, le=10, description="What hooks of packages may take for one event; it is withheld after that"
+    )
+    hook_memory: Octets = Field(
+        256 * _MIB,
+        ge=64 * _MIB,
+        le=16 * _GIB,
+        description="Address space of the process that runs a tenant's hooks of packages; Python itself takes 30 MiB",
     )
     linger: Seconds = Field(
         60, ge=0, le=3_600, description="A tenant's feed is kept so long after its last client, who may be coming back"

@@ -44,6 +44,14 @@ def _readable(path: Path) -> Path:
     return path
 
 
+def _directory(path: Path) -> Path:
+    if not path.is_dir():
+        raise ValueError("there is no such directory")
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise ValueError(f"user {os.geteuid()} may not read this directory")
+    return path
+
+
 def _printable(secret: SecretStr | None) -> SecretStr | None:
     if secret is not None and not secret.get_secret_value().isprintable():
         raise ValueError("there is a line break or control character in it; a Secret made with echo ends in one")
@@ -56,6 +64,12 @@ def _networks(value: object) -> object:
     return tuple(ipaddress.ip_network(part.strip()) for part in value.split(",") if part.strip())
 
 
+def _scopes(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(dict.fromkeys(value.replace(",", " ").split()))
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -66,6 +80,8 @@ Octets = Annotated[int, Unit("bytes")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 NatsUrls = Annotated[str, AfterValidator(_nats_urls)]
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
+Directory = Annotated[Path, AfterValidator(_directory)]
 Password = Annotated[SecretStr | None, AfterValidator(_printable)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
+Scopes = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_scopes)]
 Lower = BeforeValidator(_lower)

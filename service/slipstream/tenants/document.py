@@ -128,6 +128,8 @@ def _fault(detail: ErrorDetails) -> str:
 def _advice(loc: Sequence[str | int]) -> str:
     model: type[BaseModel] = Tenant
     for step in loc[:-1]:
+        if isinstance(step, int):  # the number of an item of a list, whose model is the list's
+            continue
         info = next(info for name, info in model.model_fields.items() if step in (name, info.alias))
         model = next(one for one in (info.annotation, *get_args(info.annotation)) if _is_model(one))
     known = [info.alias or name for name, info in model.model_fields.items()]

@@ -7,11 +7,13 @@ is None is the pod's default (`SLIPSTREAM_*`).
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from slipstream.protocol.errors import SlipstreamError
 from slipstream.protocol.topic import check_tenant
+from slipstream.tenants.part import Part
 from slipstream.tenants.quantity import parse_duration, parse_size
+from slipstream.tenants.shaping import EventKey, EventKeys, Hooks, Masking
 
 API_VERSION: Final = "slipstream.dev/v1alpha1"
 KIND: Final = "Tenant"
@@ -65,11 +67,7 @@ _Size = Annotated[int, Field(strict=True), _read(parse_size)]
 _Count = Annotated[int, Field(strict=True)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True)
-
-
-class Retention(_Part):
+class Retention(Part):
     """How long and how much of the tenant's log is kept; what is older or over it goes from the front.
 
     max_age: seconds, at least the 120 in which NATS de-duplicates (it refuses less, error 10052).
@@ -80,13 +78,24 @@ class Retention(_Part):
     max_bytes: Annotated[_Size, Field(ge=_KIB)] | None = None
 
 
-class TenantSpec(_Part):
+class Publish(Part):
+    """What producers owe over HTTP.
+
+    idempotency: `required` refuses an event without an id (428), so that every retry is safe.
+    """
+
+    idempotency: Literal["optional", "required"] = "optional"
+
+
+class TenantSpec(Part):
     """What a tenant may have. All of it can be left out.
 
     replicas: copies of the log; more than one needs as many NATS servers in a cluster.
     event_bytes: largest event. topics_per_stream: most topics one stream may name. replay_events: most events that one
     resume replays. compression: `gzip` for readers that accept it, or `none`, where events mix secrets with what an
-    attacker chooses (BREACH).
+    attacker chooses (BREACH). publish: what producers owe.
+    ordered: whether readers should see time and sequence in ids (`event_key: auto`). event_key, masking, hooks: how the
+    events look to readers, in this order.
     """
 
     retention: Annotated[Retention, _NullIsEmpty] = Retention()
@@ -95,9 +104,14 @@ class TenantSpec(_Part):
     topics_per_stream: Annotated[_Count, Field(ge=1, le=1_000)] | None = None
     replay_events: Annotated[_Count, Field(ge=1, le=100_000_000)] | None = None
     compression: Literal["gzip", "none"] | None = None
+    publish: Annotated[Publish, _NullIsEmpty] = Publish()
+    ordered: Annotated[bool, Field(strict=True)] = False
+    event_key: EventKeys = EventKey()
+    masking: Masking = ()
+    hooks: Hooks = ()
 
 
-class Metadata(_Part):
+class Metadata(Part):
     """Who the tenant is. What Kubernetes adds to metadata is accepted and dropped."""
 
     name: Annotated[str, AfterValidator(_name)]
@@ -108,7 +122,7 @@ class Metadata(_Part):
         return _without(_KUBERNETES_METADATA, value)
 
 
-class Tenant(_Part):
+class Tenant(Part):
     """One tenant. Compared by value; made from text by `parse_tenants` and `from_json`."""
 
     api_version: Annotated[Literal["slipstream.dev/v1alpha1"], Field(alias="apiVersion")]

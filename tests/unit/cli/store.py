@@ -1,10 +1,14 @@
 """A log in memory behind the port `Store`, with failures to order."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
 
-from slipstream.log.store import Stored
+from slipstream.log.store import Outcome, Stored
 from slipstream.protocol.errors import SlipstreamError
+from slipstream.protocol.publication import Publication
+
+IN_FLIGHT: Final = 64
 
 
 class MemoryStore:
@@ -21,6 +25,32 @@ class MemoryStore:
         self.most = 0
         self._under_way = 0
         self._fails = fails
+        self._room = asyncio.Semaphore(IN_FLIGHT)
+
+    async def send(self, tenant: str, publication: Publication, traceparent: str | None = None) -> Awaitable[Outcome]:
+        """As the real one: waits for room, and sends in the order of the calls."""
+        await self._room.acquire()
+        task = asyncio.create_task(self._outcome(tenant, publication), name="memory-store")
+        task.add_done_callback(lambda _: self._room.release())
+        return task
+
+    async def publish_many(
+        self, tenant: str, publications: Iterable[Publication], traceparent: str | None = None
+    ) -> list[Outcome]:
+        return [await self._outcome(tenant, publication) for publication in publications]
+
+    async def _outcome(self, tenant: str, publication: Publication) -> Outcome:
+        try:
+            return await self.publish(
+                tenant,
+                publication.topic,
+                publication.data,
+                event=publication.event,
+                key=publication.key,
+                message_id=publication.message_id,
+            )
+        except SlipstreamError as error:
+            return error
 
     async def publish(
         self,

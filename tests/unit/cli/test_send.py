@@ -5,15 +5,15 @@ from collections.abc import AsyncGenerator, Iterable
 
 import pytest
 
-from slipstream.cli.publish.outgoing import Outgoing, parse_line
-from slipstream.cli.publish.send import IN_FLIGHT, LineFailed, Sender
+from slipstream.cli.publish.send import LineFailed, Sender
 from slipstream.protocol.errors import Code, SlipstreamError
+from slipstream.protocol.publication import Publication, parse_publication
 from tests.servers import wait_until
-from tests.unit.cli.store import MemoryStore
+from tests.unit.cli.store import IN_FLIGHT, MemoryStore
 
 
-def parse(line: bytes) -> Outgoing:
-    return parse_line(line, 1_000)
+def parse(line: bytes) -> Publication:
+    return parse_publication(line, 1_000)
 
 
 def line_of(number: int) -> bytes:
@@ -25,17 +25,33 @@ async def lines_of(lines: Iterable[bytes]) -> AsyncGenerator[bytes]:
         yield line
 
 
-async def test_all_arrive_in_order_with_a_bounded_number_in_flight() -> None:
+async def test_all_arrive_in_order_with_many_in_flight() -> None:
     store = MemoryStore()
     sender = Sender(store, "acme", parse)
     lines = [line_of(number) for number in range(1_000)]
     await sender.send(lines_of([*lines, b"\n", b"   "]))
     assert [data for _, data in store.stored] == [b"%d" % number for number in range(1_000)]
-    assert 1 < store.most <= IN_FLIGHT
+    assert store.most > 1
     assert (sender.tally.stored, sender.tally.duplicates) == (1_000, 0)
     assert sender.tally.bytes == sum(map(len, lines))
     assert sender.tally.last is not None
     assert sender.tally.last.seq == 1_000
+
+
+async def test_no_more_is_read_than_the_store_has_room_for() -> None:
+    read = 0
+
+    async def lines() -> AsyncGenerator[bytes]:
+        nonlocal read
+        for number in range(1_000):
+            # What is in flight, the one that waits for room, and this one.
+            assert number - len(store.stored) <= IN_FLIGHT + 1
+            read += 1
+            yield line_of(number)
+
+    store = MemoryStore()
+    await Sender(store, "acme", parse).send(lines())
+    assert read == len(store.stored) == 1_000
 
 
 async def test_duplicates_are_counted() -> None:

@@ -50,12 +50,12 @@ def publish(  # noqa: PLR0917 - the options of a command
     payload = _payload(data)
 
     async def work(settings: "Settings", api: "Api") -> None:
-        from slipstream.cli.publish.outgoing import outgoing  # noqa: PLC0415 - heavy
         from slipstream.jetstream.publish import Publisher  # noqa: PLC0415 - heavy
         from slipstream.protocol.position import Position  # noqa: PLC0415 - heavy
+        from slipstream.protocol.publication import publication  # noqa: PLC0415 - heavy
 
         limit = await _event_bytes(settings, api, tenant)
-        one = outgoing(topic, payload, limit=limit, event=event, id_=id_, key=key)
+        one = publication(topic, payload, limit=limit, event=event, id_=id_, key=key)
         stored = await Publisher(api).publish(
             tenant, one.topic, one.data, event=one.event, key=one.key, message_id=one.message_id
         )
@@ -68,14 +68,14 @@ def publish(  # noqa: PLR0917 - the options of a command
 
 async def _publish_file(settings: "Settings", api: "Api", tenant: str, source: BinaryIO) -> None:
     from slipstream.cli.publish.lines import read_lines, size_of  # noqa: PLC0415 - heavy
-    from slipstream.cli.publish.outgoing import parse_line  # noqa: PLC0415 - heavy
     from slipstream.cli.publish.progress import show_progress  # noqa: PLC0415 - heavy
     from slipstream.cli.publish.send import LineFailed, Sender  # noqa: PLC0415 - heavy
     from slipstream.jetstream.publish import Publisher  # noqa: PLC0415 - heavy
     from slipstream.protocol.errors import Code  # noqa: PLC0415 - heavy
+    from slipstream.protocol.publication import parse_publication  # noqa: PLC0415 - heavy
 
     limit = await _event_bytes(settings, api, tenant)
-    sender = Sender(Publisher(api), tenant, lambda line: parse_line(line, limit))
+    sender = Sender(Publisher(api), tenant, lambda line: parse_publication(line, limit))
     try:
         async with show_progress(sender.tally, size_of(source)):
             await sender.send(read_lines(source))

@@ -1,0 +1,106 @@
+"""A request's body, whole: by its deadline, within its size, inflated where it came as gzip.
+
+aiohttp is told not to inflate by itself (`auto_decompress=False` in server.py): it would do so before anybody asks how
+large the result is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from typing import Final, Protocol
+
+from aiohttp import web
+
+from slipstream.protocol.errors import Code, SlipstreamError, quoted
+
+_GZIP: Final = frozenset({"gzip", "x-gzip"})
+_GZIP_WINDOW: Final = 31
+"""zlib's way of saying: a gzip header and trailer (RFC 1952), checked."""
+
+
+class _Decoder(Protocol):
+    def add(self, part: bytes) -> None: ...
+
+    def end(self) -> bytes: ...
+
+
+async def read_body(request: web.Request, most: int, deadline: float) -> bytes:
+    """The body of `request`, at most `most` bytes of it when inflated, complete within `deadline` seconds.
+
+    Raises SlipstreamError: 413, 408, 415 for another coding than gzip, 400 for gzip that is broken.
+    """
+    decoder = _decoder(request, most)
+    if (request.content_length or 0) > most:
+        raise _too_large(most)
+    try:
+        async with asyncio.timeout(deadline):
+            async for part in request.content.iter_any():
+                decoder.add(part)
+    except TimeoutError as error:
+        raise SlipstreamError(
+            Code.TIMEOUT, f"the body was not complete after {deadline:g} s", status=408, retry_after=1.0
+        ) from error
+    return decoder.end()
+
+
+def _decoder(request: web.Request, most: int) -> _Decoder:
+    codings = [coding.strip().lower() for coding in request.headers.getall("Content-Encoding", ())]
+    if not codings:
+        return _Plain(most)
+    if len(codings) == 1 and codings[0] in _GZIP:
+        return _Gzip(most)
+    raise SlipstreamError(
+        Code.BAD_REQUEST,
+        f"Content-Encoding {quoted(', '.join(codings))} is not read here: send the body as gzip, or as it is",
+        status=415,
+    )
+
+
+class _Plain:
+    def __init__(self, most: int) -> None:
+        self._found = bytearray()
+        self._most = most
+
+    def add(self, part: bytes) -> None:
+        self._found += part
+        if len(self._found) > self._most:
+            raise _too_large(self._most)
+
+    def end(self) -> bytes:
+        return bytes(self._found)
+
+
+class _Gzip:
+    """Inflates part by part, and never one byte more than the most: a bomb costs what an honest body may."""
+
+    def __init__(self, most: int) -> None:
+        self._found = bytearray()
+        self._most = most
+        self._member = zlib.decompressobj(_GZIP_WINDOW)
+        self._begun = False
+
+    def add(self, part: bytes) -> None:
+        while part:
+            if self._member.eof:
+                # Members may follow one another (RFC 1952 section 2.2).
+                self._member = zlib.decompressobj(_GZIP_WINDOW)
+            self._begun = True
+            try:
+                self._found += self._member.decompress(part, self._most + 1 - len(self._found))
+            except zlib.error as error:
+                raise SlipstreamError(Code.BAD_REQUEST, f"the body is not gzip: {error}") from error
+            if len(self._found) > self._most:
+                raise _too_large(self._most)
+            part = self._member.unused_data
+
+    def end(self) -> bytes:
+        if self._begun and not self._member.eof:
+            raise SlipstreamError(Code.BAD_REQUEST, "the body is not whole: its gzip ends too early")
+        return bytes(self._found)
+
+
+def _too_large(most: int) -> SlipstreamError:
+    return SlipstreamError(
+        Code.BAD_REQUEST, f"the body is larger than {most} bytes: send fewer or smaller events", status=413
+    )
