@@ -109,8 +109,20 @@ bench: setup  ## Measure deliveries, latency, memory, storms and laggards on thi
 	@$(BIN)/python -m loadtest.laggards
 	@$(BIN)/python -m loadtest.lag
 	@$(BIN)/python -m loadtest.storm
+	@$(BIN)/python -m loadtest.snapshot
 	@$(BIN)/python -m loadtest.filters
+	@$(BIN)/python -m loadtest.tenants
+	@$(BIN)/python -m loadtest.roads
+	@$(BIN)/python -m loadtest.masking
 	@$(BIN)/python -m loadtest.allocations
+
+# `make loadtest SCENARIO=list` tells what there is; a file works, too: SCENARIO=my.yaml
+SCENARIO ?= smoke
+
+.PHONY: loadtest
+loadtest: setup  ## Load the cluster: make loadtest SCENARIO=NAME; writes a report with plots
+	$(call debian,wrk,wrk)
+	@$(BIN)/python -m loadtest --scenario '$(SCENARIO)'
 
 .PHONY: peers
 peers: setup  ## Measure nchan, aiohttp-sse and sse-starlette beside Slipstream

@@ -44,6 +44,10 @@ class Histogram:
                 return _middle(bucket)
         return None
 
+    def items(self) -> list[tuple[float, int]]:
+        """The times in ns, each the middle of its bucket, in ascending order, and how often each was recorded."""
+        return [(_middle(bucket), self.buckets[bucket]) for bucket in sorted(self.buckets)]
+
     def __add__(self, other: Histogram) -> Histogram:
         return Histogram(self.buckets + other.buckets)
 

@@ -104,7 +104,7 @@ class Publisher:
             wait = schedule.wait(time.monotonic()) if schedule else None
             if wait is None or wait > 0:
                 self._changed.clear()
-                await _wait(self._changed, wait)
+                await changed_within(self._changed, wait)
             elif schedule:
                 await self._publish(schedule)
 
@@ -142,7 +142,7 @@ class Publisher:
             self.published.failed[f"no acknowledgement within {_ACK_SECONDS:g} s"] += self._unacked
 
 
-async def _wait(event: asyncio.Event, seconds: float | None) -> None:
+async def changed_within(event: asyncio.Event, seconds: float | None) -> None:
     """Wait for the event, or for so many seconds."""
     try:
         async with asyncio.timeout(seconds):
@@ -151,7 +151,8 @@ async def _wait(event: asyncio.Event, seconds: float | None) -> None:
         return
 
 
-async def _commands() -> asyncio.StreamReader:
+async def commands() -> asyncio.StreamReader:
+    """What stands on stdin, line by line."""
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     return reader
@@ -159,11 +160,11 @@ async def _commands() -> asyncio.StreamReader:
 
 async def _obey(publisher: Publisher, reports: BinaryIO) -> None:
     """Follow the commands until they end, reporting every second."""
-    commands = await _commands()
+    given = await commands()
     while True:
         try:
             async with asyncio.timeout(1.0):
-                line = (await commands.readline()).decode().split()
+                line = (await given.readline()).decode().split()
         except TimeoutError:
             _report(publisher, reports, asked=False)
             continue

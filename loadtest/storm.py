@@ -68,16 +68,16 @@ async def storm(settings: Settings, load: Load, show: Show) -> Result:
         plan = spread(ids, load, servers.port)
         asked, edge = await requests(servers), usage(servers.edge_pid)
         await feed.command(f"rate {load.rate}")
-        argv = [sys.executable, "-m", "loadtest.returning", str(_written(plan, servers.folder))]
+        argv = [sys.executable, "-m", "loadtest.returning", str(written(plan, servers.folder))]
         cores = settings.cores.others
         async with child("returning", argv, folder=servers.folder, cores=cores, pipes=True) as clients:
-            await _until(clients, lambda found: found.over, _STORM_SECONDS, show)
+            await until(clients, lambda found: found.over, _STORM_SECONDS, show)
             asked, cpu = await requests(servers) - asked, (usage(servers.edge_pid) - edge).cpu
             await feed.command("rate 0")
             published = (await feed.report()).published
             later = published.sent - len(ids)
             due = sum(plan.due) + later * load.clients
-            found = await _until(clients, lambda found: sum(found.counts) >= due, _LAST_SECONDS, show)
+            found = await until(clients, lambda found: sum(found.counts) >= due, _LAST_SECONDS, show)
         seen = (await witness.report()).received
     delivered = sum(found.counts)
     return Result(
@@ -158,13 +158,14 @@ async def _publish(feed: Worker[PublisherReport], witness: Worker[ReaderReport],
     await witness.until(lambda report: report.received.events >= sent, _LAST_SECONDS, f"get {sent:,} events")
 
 
-def _written(plan: Plan, folder: Path) -> Path:
+def written(plan: Plan, folder: Path) -> Path:
+    """The file in `folder` that has the plan."""
     path = folder / "returning.json"
     path.write_bytes(orjson.dumps(asdict(plan)))
     return path
 
 
-async def _until(clients: Child, wanted: Callable[[Storm], bool], seconds: float, show: Show) -> Storm:
+async def until(clients: Child, wanted: Callable[[Storm], bool], seconds: float, show: Show) -> Storm:
     """The first report that is wanted, else the last within so many seconds. Raises ChildFailed without any."""
     found = None
     stdout = clients.process.stdout

@@ -33,6 +33,7 @@ class Findings(Tally):
 
     events: published events; disordered: those whose sequence number was not above the one before; missing: numbers
     left out between two events and not told by a gap (a fault only where the filter takes the whole stream);
+    duplicated: events that the same client had before, counted where it is told to remember them;
     gaps, errors: `stream.gap` frames, and `error` frames by their data; latency: publish to receipt;
     segments: TCP segments with data, so `events / segments` is how many events the sender wrote at once, however
     slow the reader was.
@@ -45,6 +46,7 @@ class Findings(Tally):
     gaps: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     latency: Histogram = field(default_factory=Histogram)
+    duplicated: int = 0
 
 
 @dataclass(slots=True)

@@ -7,8 +7,10 @@ connections pay for a full parse, and tell what counting cannot: order, loss, an
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
+from loadtest.latency import Histogram
 from loadtest.tally import Findings
 
 TIMESTAMP: Final = b'{"t":'
@@ -55,6 +57,44 @@ class MarkerCounter:
         self._tails.pop(stream, None)
 
 
+class FrameCounter:
+    """As MarkerCounter, for readers that come back: only frames that are whole are counted, and their last id is kept.
+
+    A frame that a lost connection cut is not counted: it comes again, since the id is that of the frame before it. A
+    frame lies within one chunk of the transfer coding, so that what it is cut by is only where a read ended.
+    """
+
+    def __init__(self, marker: bytes = MARKER, capacity: int = 256 * 1024, frame_max: int = 256 * 1024) -> None:
+        self.marker = marker
+        self._keep = frame_max
+        self._buffer = bytearray(frame_max + capacity)
+        self.window = memoryview(self._buffer)[frame_max:]
+        self.ids: dict[int, bytes] = {}
+        self._tails: dict[int, bytes] = {}
+
+    def count(self, stream: int, received: int) -> int:
+        """Events in the frames that the first `received` (> 0) bytes of `window` complete. Raises MalformedBody."""
+        start, end = self._keep, self._keep + received
+        buffer = self._buffer
+        if self._tails and (tail := self._tails.pop(stream, None)):
+            start -= len(tail)
+            buffer[start : self._keep] = tail
+        if not buffer.endswith(b"\n\n\r\n", start, end):  # Nearly every read ends with a frame and its chunk.
+            after = buffer.rfind(b"\n\n", start, end)
+            whole = after + 2 if after >= 0 else start
+            if end - whole > self._keep:
+                raise MalformedBody(f"a frame of more than {self._keep:,} bytes")
+            self._tails[stream] = bytes(buffer[whole:end])
+            end = whole
+        if (at := buffer.rfind(b"\nid: ", start, end)) >= 0:
+            self.ids[stream] = bytes(buffer[at + 5 : buffer.find(b"\n", at + 5)])
+        return buffer.count(self.marker, start, end)
+
+    def forget(self, stream: int) -> None:
+        """The connection ended, and with it the frame that was not whole; the id stays."""
+        self._tails.pop(stream, None)
+
+
 class MalformedBody(Exception):
     """A body that is not in chunked coding (RFC 9112 section 7.1)."""
 
@@ -92,11 +132,25 @@ def _chunk_size(line: bytes) -> int:
         raise MalformedBody(f"{line[:64]!r} is not the size of a chunk") from error
 
 
+@dataclass(slots=True)
+class Past:
+    """What a client that comes back knows of itself on a new connection.
+
+    opened_ns: when this connection began; what was published before it is told in `missed`, not as latency; seen: the
+    sequence numbers of the events that this client has had, on this connection and those before it.
+    """
+
+    opened_ns: int
+    missed: Histogram
+    seen: set[int]
+
+
 class StreamInspector:
     """Takes one stream apart frame by frame and adds what it finds to `findings`."""
 
-    def __init__(self, findings: Findings, *, chunked: bool) -> None:
+    def __init__(self, findings: Findings, *, chunked: bool, past: Past | None = None) -> None:
         self._findings = findings
+        self._past = past
         self._dechunker = Dechunker() if chunked else None
         self._partial = b""
         self._epoch = b""
@@ -116,7 +170,11 @@ class StreamInspector:
         position = fields.get(b"id", b"").split(b"-")
         if data.startswith(TIMESTAMP):
             self._findings.events += 1
-            self._findings.latency.record(now_ns - int(data[len(TIMESTAMP) : data.index(b",")]))
+            published_ns = int(data[len(TIMESTAMP) : data.index(b",")])
+            times = self._findings.latency
+            if self._past is not None and published_ns < self._past.opened_ns:
+                times = self._past.missed
+            times.record(now_ns - published_ns)
             self._event_at(position)
             return
         name = fields.get(b"event")
@@ -132,6 +190,9 @@ class StreamInspector:
         if len(position) < 2:
             return
         epoch, seq = position[0], int(position[1])
+        if self._past is not None:
+            self._findings.duplicated += seq in self._past.seen
+            self._past.seen.add(seq)
         if self._seq is not None:
             if epoch != self._epoch or seq <= self._seq:
                 self._findings.disordered += 1

@@ -12,13 +12,14 @@ from typing import Final, Generic, TypeVar
 
 import orjson
 
-from loadtest import publisher, readers
+from loadtest import producer, publisher, readers, roamer
 from loadtest.child import Child, child
+from loadtest.roamed import ProducerReport, RoamReport, producer_report, roam_report
 from loadtest.tally import PublisherReport, ReaderReport, publisher_report, reader_report
 
 _ANSWER_SECONDS: Final = 15.0
 
-R = TypeVar("R", ReaderReport, PublisherReport)
+R = TypeVar("R", ReaderReport, PublisherReport, RoamReport, ProducerReport)
 
 
 class Worker(Generic[R]):
@@ -28,6 +29,7 @@ class Worker(Generic[R]):
         self._child = process
         self._parse: Callable[[bytes], R] = parse
         self._news = asyncio.Condition()
+        self._asking = asyncio.Lock()
         self._answers = 0
         self._over = False
         self._latest: R | None = None
@@ -67,11 +69,12 @@ class Worker(Generic[R]):
         except ConnectionError as error:
             raise self._child.failure("is gone") from error
 
-    async def report(self) -> R:
+    async def report(self, command: str = "report") -> R:
         """The state of this moment. Raises ChildFailed when there is no answer within 15 s."""
-        answers = self._answers
-        await self.command("report")
-        return await self.until(lambda _: self._answers > answers, _ANSWER_SECONDS, "answer")
+        async with self._asking:  # An answer does not say to which question it is.
+            answers = self._answers
+            await self.command(command)
+            return await self.until(lambda _: self._answers > answers, _ANSWER_SECONDS, "answer")
 
     async def until(self, wanted: Callable[[R], bool], seconds: float, what: str) -> R:
         """The first report from now on that is wanted. Raises ChildFailed, saying that it did not `what`."""
@@ -112,6 +115,37 @@ async def publisher_process(
         _reading(Worker(process, publisher_report)) as worker,
     ):
         yield worker
+
+
+@asynccontextmanager
+async def roaming_process(
+    plan: roamer.Plan, *, name: str, folder: Path, cores: frozenset[int]
+) -> AsyncIterator[Worker[RoamReport]]:
+    """A process of clients that come back, opening its connections. Its plan is a file: ten thousand have a topic."""
+    argv = [sys.executable, "-m", "loadtest.roaming", _written(asdict(plan), folder / f"{name}.json")]
+    async with (
+        child(name, argv, folder=folder, cores=cores, pipes=True) as process,
+        _reading(Worker(process, roam_report)) as worker,
+    ):
+        yield worker
+
+
+@asynccontextmanager
+async def producer_process(
+    plan: producer.Plan, *, folder: Path, cores: frozenset[int]
+) -> AsyncIterator[Worker[ProducerReport]]:
+    """A producer, pausing until it is given a rate."""
+    argv = _argv("loadtest.producer", asdict(plan))
+    async with (
+        child("producer", argv, folder=folder, cores=cores, pipes=True) as process,
+        _reading(Worker(process, producer_report)) as worker,
+    ):
+        yield worker
+
+
+def _written(plan: dict[str, object], path: Path) -> str:
+    path.write_bytes(orjson.dumps(plan))
+    return str(path)
 
 
 def _argv(module: str, plan: dict[str, object]) -> list[str]:

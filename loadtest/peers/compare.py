@@ -112,10 +112,10 @@ class Verdict:
 def verdicts(workload: str, trials: Sequence[Trial], baseline: str) -> list[Verdict]:
     """The aims of a workload against its trials."""
     ours, nchan = of(trials, REFERENCE), of(trials, "nchan")
-    if workload == "burst":
+    if workload in ("burst", "flood"):
         rate = middle(ours, lambda trial: trial.delivered)
-        lead = _at_least("burst: times nchan's deliveries/s", ratio(ours, nchan, COMPARISONS[0]), 10)
-        return [_at_least("burst: deliveries/s", rate, 900_000), _if_calm(lead, nchan)]
+        lead = _at_least(f"{workload}: times nchan's deliveries/s", ratio(ours, nchan, COMPARISONS[0]), 10)
+        return [_at_least(f"{workload}: deliveries/s", rate, 900_000), _if_calm(lead, nchan)]
     if workload == "classic":
         p99 = middle(ours, lambda trial: trial.p99)
         return [

@@ -34,6 +34,7 @@ class Load:
 
 LOADS: Final = (
     Load("burst", "1,000 events/s", 1000),
+    Load("flood", "4,000 events/s, which is more than most can take", 4000),
     Load("classic", "12 events/s, readers that look at once", 12),
     Load("single", "50 events/s, each of them a write of its own", 50),
 )

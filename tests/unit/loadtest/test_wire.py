@@ -5,7 +5,7 @@ import random
 import pytest
 
 from loadtest.tally import Findings
-from loadtest.wire import MARKER, Dechunker, MalformedBody, MarkerCounter, StreamInspector
+from loadtest.wire import MARKER, Dechunker, FrameCounter, MalformedBody, MarkerCounter, StreamInspector
 from slipstream.protocol.frame import LAST_CHUNK, chunk, comment, encode
 
 READY = encode("abcdefgh-10", "stream.ready", b'{"stream":"s","tenant":"bench","topics":["flights.>"]}')
@@ -129,3 +129,43 @@ def test_a_checkpoint_of_a_quiet_stream_hides_no_loss() -> None:
 
 def test_an_error_frame_is_kept_by_what_it_says() -> None:
     assert inspect(READY, encode("", "error", b'{"code":"SSE_OVERLOADED"}')).errors == {'{"code":"SSE_OVERLOADED"}': 1}
+
+
+def _counted(counter: FrameCounter, pieces: list[bytes]) -> int:
+    found = 0
+    for piece in pieces:
+        counter.window[: len(piece)] = piece
+        found += counter.count(4, len(piece))
+    return found
+
+
+def test_frames_are_counted_wherever_the_reads_end() -> None:
+    stream = b"".join(chunk(encode(f"a-{seq}-z", "delayed", b'{"t":1,"x":2}')) for seq in range(1, 4))
+    for cut in range(1, len(stream)):
+        counter = FrameCounter()
+        assert _counted(counter, [stream[:cut], stream[cut:]]) == 3, cut
+        assert counter.ids[4] == b"a-3-z"
+
+
+def test_a_frame_that_was_cut_does_not_count_and_its_id_is_not_taken() -> None:
+    whole, cut = (chunk(encode(f"a-{seq}-z", "", b'{"t":1,"x":2}')) for seq in (1, 2))
+    for length in range(len(cut) - 4):  # Its last four bytes end the frame, then the chunk.
+        counter = FrameCounter()
+        assert _counted(counter, [whole + cut[:length]]) == 1
+        counter.forget(4)
+        assert counter.ids[4] == b"a-1-z"
+        assert _counted(counter, [cut]) == 1, length
+
+
+def test_control_frames_move_the_id_and_are_no_events() -> None:
+    counter = FrameCounter()
+    assert _counted(counter, [chunk(b"retry: 5\n\n" + encode("a-7-z", "stream.ready", b"{}"))]) == 0
+    assert counter.ids[4] == b"a-7-z"
+    assert _counted(counter, [chunk(b":\n\n")]) == 0
+    assert counter.ids[4] == b"a-7-z"
+
+
+def test_a_frame_without_end_is_refused() -> None:
+    counter = FrameCounter(frame_max=100)
+    with pytest.raises(MalformedBody, match="a frame of more than 100 bytes"):
+        _counted(counter, [b"data: " + b"x" * 60, b"x" * 60])

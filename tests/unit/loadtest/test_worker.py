@@ -1,5 +1,6 @@
 """A process that fails is told with its own last words, and at once."""
 
+import asyncio
 import sys
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 from loadtest.child import ChildFailed, child
 from loadtest.machine import available_cores
 from loadtest.readers import Plan
-from loadtest.worker import reader_process
+from loadtest.roamer import Plan as RoamingPlan
+from loadtest.worker import reader_process, roaming_process
 
 CORES = available_cores().others
 
@@ -36,6 +38,14 @@ async def test_a_report_that_does_not_come_is_told_with_the_last_one(tmp_path: P
         await worker.until(lambda _: True, 20, "start")
         with pytest.raises(ChildFailed, match=r"did not fly within 0.1 s; its last report: ReaderReport"):
             await worker.until(lambda _: False, 0.1, "fly")
+
+
+async def test_two_who_ask_at_once_get_their_own_answers(tmp_path: Path) -> None:
+    plan = RoamingPlan("127.0.0.1", [9], [0, 1, 2], ["/"] * 3, 1.0)
+    async with roaming_process(plan, name="clients", folder=tmp_path, cores=CORES) as worker:
+        await worker.until(lambda _: True, 20, "start")
+        answers = await asyncio.gather(*(worker.report(word) for word in ["report", "account"] * 10))
+    assert [answer.counts for answer in answers] == [[], [0, 0, 0]] * 10
 
 
 async def test_a_child_is_gone_when_its_block_ends_and_runs_on_the_given_cores(tmp_path: Path) -> None:

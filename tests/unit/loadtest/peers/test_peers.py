@@ -44,7 +44,12 @@ def turns(*only: str) -> list[tuple[str, list[str]]]:
 
 def test_everybody_has_turns_and_the_floor_only_under_single_writes() -> None:
     everybody = ["slipstream", "nchan", "aiohttp-sse", "sse-starlette"]
-    assert turns() == [("burst", everybody), ("classic", everybody), ("single", [*everybody, "c-send-loop"])]
+    assert turns() == [
+        ("burst", everybody),
+        ("flood", everybody),
+        ("classic", everybody),
+        ("single", [*everybody, "c-send-loop"]),
+    ]
 
 
 def test_slipstream_is_always_there_to_compare_with() -> None:
