@@ -162,7 +162,7 @@ async def test_a_server_killed_under_a_publisher_loses_and_repeats_nothing(
     nats: NatsServer, pod: Pod, tenant: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # A request that was under way when the server died is given up after this long; 5 s would only make the test long.
-    monkeypatch.setattr("slipstream.jetstream.publish._TIMEOUT", 1.0)
+    monkeypatch.setattr("slipstream.jetstream.pipeline.SECONDS", 1.0)
     messages = list(flights(1000))
     async with following(pod, tenant) as sink:
         publishing = asyncio.create_task(publish_stubbornly(pod, tenant, messages))
@@ -187,7 +187,7 @@ async def test_a_server_killed_under_a_publisher_loses_and_repeats_nothing(
 async def test_a_server_frozen_for_three_seconds_loses_and_repeats_nothing(
     nats: NatsServer, pod: Pod, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slipstream.jetstream.publish._TIMEOUT", 1.0)
+    monkeypatch.setattr("slipstream.jetstream.pipeline.SECONDS", 1.0)
     messages = list(flights(500))
     async with following(pod, tenant) as sink:
         publishing = asyncio.create_task(publish_stubbornly(pod, tenant, messages))

@@ -206,7 +206,8 @@ async def test_history_is_prepared_beside_a_busy_feed(pod: Pod, tenant: str) -> 
         source, found = edge.source(tenant), list[Record]()
         async with asyncio.timeout(20.0):
             while len(found) < 300:
-                found += (await source.read(">", found[-1].seq if found else 0, 512)).records
+                batch = await source.read(">", found[-1].seq if found else 0, 512)
+                found += await source.prepare(batch.records)
         await sink.has(300)
     assert [one.seq for one in found] == list(range(1, 301))
     assert [made(one) for one in found] == [made(one) for one in sink.records]

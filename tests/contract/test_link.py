@@ -196,3 +196,26 @@ async def test_a_request_of_a_cancelled_task_that_cleans_up_is_answered(pod: Pod
     holding.cancel()
     await asyncio.wait({holding}, timeout=5.0)
     assert len(answers) == 1
+
+
+async def test_a_connect_that_is_cancelled_at_any_moment_is_cancelled(nats: NatsServer) -> None:
+    """`asyncio.wait_for` of Python 3.11 would connect and forget that somebody wanted to end."""
+    loop = asyncio.get_running_loop()
+    moments = 0
+    while True:
+        link = Link(Access((nats.url,)), "cancelled")
+        opening = asyncio.create_task(link.open())
+        for _ in range(moments):
+            # One turn of the loop, in which something happens: the selector waits for it.
+            turn = loop.create_future()
+            loop.call_later(0.00005, turn.set_result, None)
+            await turn
+        if opening.done():
+            await link.close()
+            break
+        opening.cancel()
+        done, _ = await asyncio.wait({opening}, timeout=5.0)
+        assert done
+        assert opening.cancelled(), f"forgotten after {moments} turns"
+        moments += 1
+    assert moments

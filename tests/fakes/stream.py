@@ -101,6 +101,9 @@ class FakeSource:
         self.gates: deque[asyncio.Future[None]] = deque()
         self.asked = 0
 
+    async def prepare(self, records: list[Record]) -> list[Record]:
+        return records
+
     def answer(self, which: int) -> None:
         """Let one question go one half of its way: there, then back."""
         if self.gates:

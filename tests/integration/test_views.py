@@ -1,4 +1,4 @@
-"""One event, several looks: masked or not, in an envelope, with a key, signed, filtered by a hook; live and replayed."""
+"""One event, several looks: masked or not, in an envelope, with a key, signed, dropped by a hook; live and replayed."""
 
 import asyncio
 import itertools

@@ -62,7 +62,8 @@ def test_the_defaults_are_the_promised_ones() -> None:
     settings = Settings.load({})
     assert settings.model_dump(exclude_none=True) == PROMISED
     assert {field for field in Settings.model_fields if getattr(settings, field) is None} == {
-        "nats_creds", "nats_user", "nats_password", "nats_tls_ca", "nats_tls_cert", "nats_tls_key", "issuers", "secrets",
+        "nats_creds", "nats_user", "nats_password", "nats_tls_ca", "nats_tls_cert", "nats_tls_key", "issuers",
+        "secrets",
     }  # fmt: skip
 
 

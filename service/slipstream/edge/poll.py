@@ -39,7 +39,7 @@ async def poll(request: web.Request) -> web.StreamResponse:
             fresh=True,
         )
         look = tail.shaper.look(scopes, envelope=query.envelope)
-        found = await page(begun, tail, following.replay, filters, look, bounds.limit, bounds.wait)
+        found = await page(begun, tail, following.replay, filters, look, limit=bounds.limit, wait=bounds.wait)
         document = {
             "events": [
                 {

@@ -44,8 +44,8 @@ class Services:
     """The parts behind the HTTP surface.
 
     `process` names this process in stream ids and consumers; `faults()` lists what makes it unfit to live; `links()`
-    says of each NATS connection whether it is up; `loop_lag` knows how late the event loop was; `shaping()` says of which
-    tenants not all events pass as they are, and why.
+    says of each NATS connection whether it is up; `loop_lag` knows how late the event loop was; `shaping()` says of
+    which tenants not all events pass as they are, and why.
     """
 
     options: Options

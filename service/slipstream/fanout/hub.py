@@ -22,8 +22,8 @@ from slipstream.log.budget import Budget
 from slipstream.log.ring import Limits
 from slipstream.log.source import Sink, Source
 from slipstream.protocol.errors import Code, SlipstreamError
-from slipstream.shape.shaper import Shaper
 from slipstream.resilience.supervise import Supervisor
+from slipstream.shape.shaper import Shaper
 
 _logger = logging.getLogger(__name__)
 
@@ -70,6 +70,7 @@ class Hub:
         options: Options,
         source_of: Callable[[str], Source],
         follow: Follow,
+        *,
         shaper_of: Callable[[str], Shaper],
         on_closed: Callable[[str, Connection, Ending], None],
     ) -> None:

@@ -34,7 +34,9 @@ class Page(NamedTuple):
     gap: Gap | None
 
 
-async def page(begun: Start, tail: Tail, replay: Replay, filters: Filters, look: Look, limit: int, wait: float) -> Page:
+async def page(
+    begun: Start, tail: Tail, replay: Replay, filters: Filters, look: Look, *, limit: int, wait: float
+) -> Page:
     """Up to `limit` events that match, after `begun`; waits up to `wait` seconds for the first one."""
     reader = _Reader(begun, tail, replay, filters, look, limit)
     if begun.snapshot is not None:
@@ -139,7 +141,10 @@ class _Reader:
         self._cursor = end
 
     def _tell(self, record: Record, reason: Reason) -> None:
-        """An event that is not for this reader's eyes, or nobody's: a page tells one gap, and only before its events, so that its place is clear."""
+        """An event that is not for this reader's eyes, or for nobody's.
+
+        A page tells one gap, and only before its events, so that its place is clear.
+        """
         self._ends_here = True
         if self.found or self._gap is not None:
             self._cursor = record.seq - 1

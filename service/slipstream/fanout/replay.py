@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import Generic, NamedTuple, TypeVar
 
 from slipstream.log.source import Batch, Source, State
@@ -27,10 +28,10 @@ V = TypeVar("V")
 class Shared(Generic[K, V]):
     """Answers to equal questions: one flight at a time each, kept for a second where `lasting(answer)` says so.
 
-    `limit` bounds the flights of all questions together.
+    `limit` bounds the flights of all questions together, where there is one.
     """
 
-    def __init__(self, limit: asyncio.Semaphore, lasting: Callable[[V], bool]) -> None:
+    def __init__(self, limit: asyncio.Semaphore | None, lasting: Callable[[V], bool]) -> None:
         self._limit = limit
         self._lasting = lasting
         self._kept: OrderedDict[K, tuple[float, asyncio.Task[V]]] = OrderedDict()
@@ -56,7 +57,7 @@ class Shared(Generic[K, V]):
 
     async def _fly(self, key: K, fetch: Callable[[], Awaitable[V]]) -> V:
         try:
-            async with self._limit:
+            async with self._limit or nullcontext():
                 value = await fetch()
         except BaseException:
             self._kept.pop(key, None)
@@ -94,8 +95,9 @@ class Replay:
 
     def __init__(self, source: Source, limit: asyncio.Semaphore) -> None:
         self._source = source
+        self._limit = limit
         # A page that ends at the end of the stream is old the next moment.
-        self._pages: Shared[tuple[str, int, int], Page] = Shared(limit, lambda page: page.batch.pending > 0)
+        self._pages: Shared[tuple[str, int, int], Page] = Shared(None, lambda page: page.batch.pending > 0)
         self._fences: Shared[tuple[str, int], Fence] = Shared(limit, lambda _: True)
 
     @property
@@ -135,5 +137,9 @@ class Replay:
         return fence
 
     async def _fetch(self, pattern: str, after: int) -> Page:
-        batch = await self._source.read(pattern, after, _LIMIT)
-        return Page(batch, await self._source.state())
+        async with self._limit:
+            batch = await self._source.read(pattern, after, _LIMIT)
+            state = await self._source.state()
+        # Not one of the pod's few reads any more: what takes its time here is this tenant's alone.
+        ready = await self._source.prepare(batch.records)
+        return Page(Batch(ready, batch.pending + len(batch.records) - len(ready)), state)

@@ -66,14 +66,17 @@ class Snapshots:
         That is right for the same reason for which a client that was cut off can go on after its last id: lists
         ascend, so that whatever became the newest of its topic since then lies after what the reader has.
         """
-        cursor = 0
+        source, cursor = key[0], 0
         while True:
             with suppress(PutOff):
                 try:
                     while (batch := await flight.next(reader)) is not None:
-                        if batch[-1].seq > cursor:
-                            yield batch if batch[0].seq > cursor else [one for one in batch if one.seq > cursor]
-                            cursor = batch[-1].seq
+                        batch = [one for one in batch if one.seq > cursor]
+                        while batch:
+                            ready = await source.prepare(batch)
+                            yield ready
+                            cursor = ready[-1].seq
+                            batch = batch[len(ready) :]
                     return
                 finally:
                     flight.leave(reader)

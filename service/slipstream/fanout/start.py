@@ -107,7 +107,7 @@ def _at(tail: Tail, cursor: int, gap: Gap | None = None) -> Start:
 async def _before(time_ms: int, source: Source) -> int:
     """The sequence before the first event stored at or after `time_ms`.
 
-    When there is none yet: the leader's last, asked for first. Our own feed may be behind it (then events from before
+    When there is none (yet, or any more): the leader's last, asked for first. Our own feed may be behind it (then events from before
     that time would come), and one that is stored between the two questions is found by the second.
     """
     state = await source.state()
@@ -115,7 +115,8 @@ async def _before(time_ms: int, source: Source) -> int:
         first = await source.first_since(time_ms)
         if first is not None:
             return first - 1
-        if state.last_time_ms is None or state.last_time_ms < time_ms:
+        retained = state.first_seq <= state.last_seq
+        if not retained or state.last_time_ms is None or state.last_time_ms < time_ms:
             return state.last_seq
         # The replica that answered lags behind the leader.
         await asyncio.sleep(_LAG_SECONDS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from typing import Final
 
 from slipstream.hooks.stage import Stage
@@ -51,31 +50,24 @@ class StagedSource:
         return await self._source.time_of(seq)
 
     async def read(self, pattern: str, after: int, limit: int) -> Batch:
-        """See `Source.read`; what is left out is counted as pending."""
-        batch = await self._source.read(pattern, after, limit)
-        records = batch.records
+        """See `Source.read`."""
+        return await self._source.read(pattern, after, limit)
+
+    def snapshot(self, filters: Filters) -> AsyncGenerator[list[Record], None]:
+        """See `Source.snapshot`."""
+        return self._source.snapshot(filters)
+
+    async def prepare(self, records: list[Record]) -> list[Record]:
+        """See `Source.prepare`: each is shown to the hooks, for a quarter of a second and eight records."""
         if not records or not self._stage.foreign:
-            return batch
+            return records
         epoch = await self._epoch()
         until = time.monotonic() + _ENOUGH_SECONDS
         ready = 0
         while ready < len(records) and (not ready or time.monotonic() < until):
             await self._prepare(records[ready : ready + _SLICE], epoch)
             ready += _SLICE
-        return Batch(records[:ready], batch.pending + max(0, len(records) - ready))
-
-    async def snapshot(self, filters: Filters) -> AsyncGenerator[list[Record], None]:
-        """See `Source.snapshot`."""
-        async with aclosing(self._source.snapshot(filters)) as batches:
-            async for batch in batches:
-                if not self._stage.foreign:
-                    yield batch
-                    continue
-                epoch = await self._epoch()
-                for start in range(0, len(batch), _SLICE):
-                    part = batch[start : start + _SLICE]
-                    await self._prepare(part, epoch)
-                    yield part
+        return records[:ready]
 
     async def _epoch(self) -> str:
         """Of the log that the tail is at: what is read of another one is thrown away there."""

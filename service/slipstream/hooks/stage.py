@@ -92,6 +92,8 @@ class Stage:
             else:
                 for record, views in zip(todo, shaped, strict=True):
                     record.shaped = views
+                    kept = {id(one): len(one.data) for one in views.values() if isinstance(one, Event)}
+                    record.shaped_bytes = sum(kept.values())
                 return
 
     async def _shaped(

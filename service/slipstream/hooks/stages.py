@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -12,8 +11,6 @@ from slipstream.hooks.source import StagedSource
 from slipstream.hooks.stage import Setup, Stage
 from slipstream.log.source import Sink, Source
 from slipstream.resilience.supervise import Supervisor
-
-_logger = logging.getLogger(__name__)
 
 Run = Callable[[], Coroutine[Any, Any, None]]
 
@@ -66,13 +63,6 @@ class Stages:
             for tenant, stage in self._stages.items()
             if stage.counts
         }
-
-    async def close(self, deadline: float) -> None:
-        """End every child and wait for that, at most `deadline` seconds."""
-        serving = [task for stage in self._stages.values() if (task := stage.leave()) is not None]
-        late = (await asyncio.wait(serving, timeout=deadline))[1] if serving else set()
-        for task in late:
-            _logger.error("task %s did not end within %.1f s", task.get_name(), deadline)
 
     def _stage(self, tenant: str) -> Stage:
         stage = self._stages.get(tenant)

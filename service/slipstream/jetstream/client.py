@@ -6,7 +6,7 @@ Measured with nats-py 2.16 (each has a contract test):
 - A subscription's queue drops when it is full, after the ordered consumer's cursor has moved past the message. A tap
   has no queue: the parser hands each message to a function that returns at once.
 - Parsing headers costs more than the rest of a Direct Get taken together.
-- A request waits by `asyncio.wait_for`, which in Python 3.11 forgets a cancellation that comes with the answer: the
+- A request, and a connect, waits by `asyncio.wait_for`, which in Python 3.11 forgets a cancellation that comes with the answer: the
   task that was to end goes on for ever.
 """
 
@@ -15,14 +15,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 _logger = logging.getLogger(__name__)
+
+V = TypeVar("V")
 
 Tap = Callable[[str, str, bytes, bytes], None]
 """Called with subject, reply, payload and the raw header block (empty when there is none)."""
@@ -94,13 +96,12 @@ class Client(NatsClient):
         old_style: bool = False,  # noqa: FBT001, FBT002 nats-py's signature
         headers: dict[str, str] | None = None,
     ) -> Msg:
-        """See nats-py. A cancellation that comes together with the answer ends the task, as it must."""
-        task = asyncio.current_task()
-        before = 0 if task is None else task.cancelling()
-        answer = await super().request(subject, payload, timeout, old_style, headers)
-        if task is not None and task.cancelling() > before:
-            raise asyncio.CancelledError
-        return answer
+        """See nats-py."""
+        return await _heeding(super().request(subject, payload, timeout, old_style, headers))
+
+    async def connect(self, *args: Any, **options: Any) -> None:
+        """See nats-py."""
+        await _heeding(super().connect(*args, **options))
 
     async def _process_connect_init(self) -> None:
         await super()._process_connect_init()
@@ -137,3 +138,16 @@ def guarded(callback: Callable[[Exception], None]) -> Callable[[Exception], Awai
             _logger.exception("the error callback failed on %r", error)
 
     return call
+
+
+async def _heeding(work: Coroutine[Any, Any, V]) -> V:
+    """Await `work` of nats-py; a cancellation that comes together with its end ends the task, as it must.
+
+    `asyncio.wait_for` of Python 3.11, which nats-py waits with, returns the result and forgets the cancellation.
+    """
+    task = asyncio.current_task()
+    before = 0 if task is None else task.cancelling()
+    result = await work
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
+    return result

@@ -69,6 +69,10 @@ class Source(Protocol):
         """The newest event of each matching topic, ascending by sequence, in lists of bounded length."""
         ...
 
+    async def prepare(self, records: list[Record]) -> list[Record]:
+        """Make records ready to be shown; answers as many of the first of them as there was time for, at least one."""
+        ...
+
 
 class Sink(Protocol):
     """Takes what a feed delivers, in order. Calls are synchronous and return at once."""

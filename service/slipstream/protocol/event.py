@@ -35,7 +35,7 @@ class Record:
     frame: its encoding for most readers, once somebody has made it, so that nobody makes it twice.
     frames: its encodings for readers to whom it looks otherwise, by their look (`slipstream.shape`).
     shaped: what a chain of hooks in another process made of it, an Outcome (`slipstream.shape`) for each set of scopes;
-        None where no such chain has seen it.
+        None where no such chain has seen it. shaped_bytes: what that weighs.
     """
 
     seq: int
@@ -49,11 +49,12 @@ class Record:
     frame: bytes | None = field(default=None, compare=False, repr=False)
     frames: dict[object, bytes] | None = field(default=None, compare=False, repr=False)
     shaped: dict[frozenset[str], object] | None = field(default=None, compare=False, repr=False)
+    shaped_bytes: int = field(default=0, compare=False, repr=False)
 
     @property
     def size(self) -> int:
         """The bytes it weighs in a ring: its data twice, because the frame that will be kept beside it has them too."""
-        return 2 * len(self.data) + len(self.topic) + _RECORD_WEIGHT
+        return 2 * len(self.data) + self.shaped_bytes + len(self.topic) + _RECORD_WEIGHT
 
 
 def make_record(

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
+from slipstream.protocol.errors import quoted
 from slipstream.shape.event import SecretMissing
 
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _BYTES_MAX: Final = 64 * 1024
 
 
 class SecretFiles:
-    """Reads secrets as they are on disk, a line end included. `directory` None: there are none.
-
-    Names come from tenant documents, whose grammar has no separator and no leading dot in them.
-    """
+    """Reads secrets as they are on disk, a line end included. `directory` None: there are none."""
 
     def __init__(self, directory: Path | None) -> None:
         self._directory = directory
@@ -23,6 +23,9 @@ class SecretFiles:
         """One secret. Raises SecretMissing, saying where it belongs."""
         if self._directory is None:
             raise SecretMissing(f"there is no secret {name}: SLIPSTREAM_SECRETS names no directory")
+        if not _NAME.fullmatch(name):
+            # Names come from documents, and a path in one would lead to another tenant's.
+            raise SecretMissing(f"{quoted(name)} is no secret's name: use letters, digits, dots, dashes, underscores")
         path = self._directory / tenant / name
         try:
             secret = _read(path)

@@ -12,6 +12,7 @@ from slipstream.shape.condition import Condition, check_of, document_of
 from slipstream.shape.event import Context, Event, Hook, HookFactory
 from slipstream.shape.signature import Algorithm, signer
 from slipstream.tenants.part import Part
+from slipstream.tenants.shaping import Name
 
 Config = TypeVar("Config", bound=Part)
 
@@ -22,7 +23,7 @@ class SignConfig(Part):
     """alg: of the signature. secret: the name of the tenant's secret with the key. kid: what verifiers know it by."""
 
     alg: Algorithm
-    secret: str
+    secret: Name
     kid: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
 

@@ -62,7 +62,9 @@ class Shaper:
 
     def look(self, scopes: Collection[str], *, envelope: bool) -> Look:
         """The look of a reader whose token has these scopes."""
-        return Look(self._scopes.intersection(scopes), envelope)
+        look = Look(self._scopes.intersection(scopes), envelope)
+        # One object for nearly all readers: there is a look in every view.
+        return PLAIN if look == PLAIN else look
 
     def masked(self, record: Record, epoch: str, scopes: frozenset[str]) -> Event | Withheld | Undeliverable:
         """The event with its id and key, masked for readers who have these scopes; no hook has seen it."""

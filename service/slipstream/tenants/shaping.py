@@ -56,7 +56,7 @@ def _matching(pattern: str, what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-_Name = Annotated[
+Name = Annotated[
     str, _matching("[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", "1 to 64 characters of A-Z a-z 0-9 . _ -")
 ]
 _Prefix = Annotated[str, _matching("[A-Za-z0-9_-]{1,32}", "1 to 32 characters of A-Z a-z 0-9 _ -")]
@@ -77,7 +77,7 @@ class EventKey(Part):
     config: for the strategy of a package.
     """
 
-    strategy: _Name = "sequence"
+    strategy: Name = "sequence"
     prefix: _Prefix | None = None
     config: _Config = Field(default_factory=dict)
 
@@ -100,7 +100,7 @@ class MaskingRule(Part):
     field: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_field)]
     method: Literal["phone", "id_card", "email", "redact", "hash"]
     scope: _Scope = "pii:read"
-    secret: _Name | None = None
+    secret: Name | None = None
 
     @model_validator(mode="after")
     def _hash_has_a_secret(self) -> Self:
@@ -112,7 +112,7 @@ class MaskingRule(Part):
 class HookSpec(Part):
     """One hook of the chain: the name of an entry point of the group `slipstream.hooks`, and what it is told."""
 
-    name: _Name
+    name: Name
     config: _Config = Field(default_factory=dict)
 
 

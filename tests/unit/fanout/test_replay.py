@@ -9,6 +9,7 @@ from slipstream.fanout import replay as module
 from slipstream.fanout.replay import Page, Replay, Shared
 from slipstream.log.splice import Fence
 from slipstream.protocol.errors import Code, SlipstreamError
+from slipstream.protocol.event import Record
 from tests.fakes.loop import VirtualLoop
 from tests.fakes.stream import FakeSource, Stream
 
@@ -203,6 +204,31 @@ class Pod:
 
     def fence(self, cursor: int, head: int, pattern: str = ">", incarnation: int = 1) -> Fence:
         return self.loop.run_until_complete(self.replay.fence(pattern, cursor, head, incarnation))
+
+
+def test_what_takes_its_time_with_a_page_keeps_nobody_from_reading(loop: VirtualLoop) -> None:
+    gate: asyncio.Future[None] = loop.call(lambda: asyncio.get_running_loop().create_future())
+
+    class Slow(FakeSource):
+        async def prepare(self, records: list[Record]) -> list[Record]:
+            await gate
+            return records[:1]
+
+    limit = asyncio.Semaphore(1)
+    streams = [Stream(0), Stream(0)]
+    for stream in streams:
+        for _ in range(3):
+            stream.store("a")
+    slow = Replay(Slow(streams[0], instant=True), limit)
+    quick = Replay(FakeSource(streams[1], instant=True), limit)
+    waiting = loop.call(lambda: asyncio.ensure_future(slow.page(">", 0, 1)))
+    loop.turn(20)
+    assert [one.seq for one in loop.run_until_complete(quick.page(">", 0, 1)).batch.records] == [1, 2, 3]
+    assert not waiting.done()
+    loop.call(lambda: gate.set_result(None))
+    page = loop.run_until_complete(waiting)
+    assert [one.seq for one in page.batch.records] == [1]
+    assert page.batch.pending == 2, "what was not ready is still to be read"
 
 
 @pytest.fixture

@@ -231,6 +231,9 @@ class History:
     async def time_of(self, seq: int) -> int | None:
         return 4
 
+    async def prepare(self, records: list[Record]) -> list[Record]:
+        return records
+
     async def snapshot(self, filters: Filters) -> AsyncGenerator[list[Record], None]:
         for start in range(0, len(self.records), 10):
             yield self.records[start : start + 10]
@@ -240,41 +243,42 @@ def all_prepared(records: Iterable[Record]) -> bool:
     return all(one.shaped is not None for one in records)
 
 
-async def test_a_read_and_a_snapshot_are_prepared_and_the_rest_passes() -> None:
+async def test_history_is_prepared_piece_by_piece_and_the_rest_passes() -> None:
     async with supervised() as supervisor:
         source = StagedSource(
             History([record(seq) for seq in range(1, 24)]), Stage("acme", Current(FOREIGN), supervisor)
         )
         answers = await source.count(">", 0), await source.last_match(">"), await source.first_since(0)
         assert (*answers, await source.time_of(1)) == (1, 2, 3, 4)
-        found: list[Record] = []
-        while len(found) < 20:
-            batch = await source.read(">", len(found), 20 - len(found))
-            assert batch.pending == 23 - len(found) - len(batch.records)
-            found += batch.records
-        assert [one.seq for one in found] == list(range(1, 21))
-        assert all_prepared(found)
+        batch = await source.read(">", 0, 20)
+        assert (len(batch.records), batch.pending) == (20, 3)
+        assert not any(one.shaped for one in batch.records), "it is read as fast as can be"
+        left = batch.records
+        while left:
+            ready = await source.prepare(left)
+            assert ready == left[: len(ready)]
+            assert all_prepared(ready)
+            left = left[len(ready) :]
+        assert await source.prepare([]) == []
         async with aclosing(source.snapshot(Filters.parse([">"]))) as parts:
-            lists = [part async for part in parts]
-        assert [one.seq for part in lists for one in part] == list(range(1, 24))
-        assert all(all_prepared(part) for part in lists)
+            assert [one.seq async for part in parts for one in part] == list(range(1, 24))
 
 
 async def test_without_foreign_hooks_history_passes_as_it_is() -> None:
     async with supervised() as supervisor:
         source = StagedSource(History([record(seq) for seq in range(1, 24)]), Stage("acme", Current(PLAIN), supervisor))
         assert await source.read(">", 3, 10) == Batch([record(seq) for seq in range(4, 14)], 10)
+        assert await source.prepare(records := [record(1)]) is records
         async with aclosing(source.snapshot(Filters.parse([">"]))) as parts:
             assert [len(part) async for part in parts] == [10, 10, 3]
 
 
-async def test_a_read_whose_hooks_are_slow_ends_early_and_says_what_is_left() -> None:
+async def test_where_hooks_are_slow_some_are_ready_soon() -> None:
     async with supervised() as supervisor:
         stage = Stage("acme", Current(setup(shaper("obey", masking=()), "obey", pause=0.01)), supervisor)
-        batch = await StagedSource(History([record(seq) for seq in range(1, 501)]), stage).read(">", 0, 400)
-    assert 8 <= len(batch.records) < 400
-    assert len(batch.records) + batch.pending == 500
-    assert all_prepared(batch.records)
+        ready = await StagedSource(History([]), stage).prepare([record(seq) for seq in range(1, 401)])
+    assert 8 <= len(ready) < 400
+    assert all_prepared(ready)
 
 
 # -- one after another, and side by side -------------------------------------------------------------------------------
@@ -374,18 +378,18 @@ async def test_one_of_two_feeds_of_a_tenant_does_not_take_the_child_of_the_other
         tasks[0].cancel()
         await asyncio.wait({tasks[0]}, timeout=5.0)
         assert stage.host is host is not None
-        await stages.close(5.0)
+        tasks[1].cancel()
+        await asyncio.wait({tasks[1]}, timeout=5.0)
         assert stage.host is None
-        assert not [name for name in supervisor.names if name.startswith("hooks-")]
+        await until(lambda: not [name for name in supervisor.names if name.startswith("hooks-")], "the child has ended")
 
 
 async def test_a_tenant_that_is_removed_is_forgotten() -> None:
     async with supervised() as supervisor:
         stages = Stages(supervisor, lambda _: FOREIGN, Buffer())
         source = stages.source("acme", History([record(1, event="drop")]))
-        await source.read(">", 0, 10)
+        await source.prepare([record(1, event="drop")])
         assert stages.document() == {"acme": {"dropped": 2}}
         stages.forget("acme")
         stages.forget("acme")
         assert stages.document() == {}
-        await stages.close(1.0)

@@ -12,10 +12,12 @@ class Oracle:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.changed = asyncio.Event()
         self.gates: list[asyncio.Future[None]] = []
 
     async def __call__(self) -> int:
         self.asked += 1
+        self.changed.set()
         number = self.asked
         gate = asyncio.get_running_loop().create_future()
         self.gates.append(gate)
@@ -24,7 +26,8 @@ class Oracle:
 
     async def questions(self, count: int) -> None:
         while self.asked < count:
-            await asyncio.sleep(0)
+            self.changed.clear()
+            await self.changed.wait()
 
 
 async def test_whoever_asks_at_the_same_time_shares_one_question() -> None:
