@@ -26,7 +26,7 @@ ENVELOPE_BYTES: Final = 64 * 1024
 
 
 async def publish(request: web.Request) -> web.StreamResponse:
-    """Store the events of the body. Whoever may publish is told whether the tenant wants ids (`Idempotency-Support`)."""
+    """Store the events of the body; who may publish is told whether the tenant wants ids (`Idempotency-Support`)."""
     services = request.app[SERVICES]
     tenant, _ = authorize(request, PUBLISH)
     try:

@@ -107,8 +107,8 @@ def _at(tail: Tail, cursor: int, gap: Gap | None = None) -> Start:
 async def _before(time_ms: int, source: Source) -> int:
     """The sequence before the first event stored at or after `time_ms`.
 
-    When there is none (yet, or any more): the leader's last, asked for first. Our own feed may be behind it (then events from before
-    that time would come), and one that is stored between the two questions is found by the second.
+    When there is none (yet, or any more): the leader's last, asked for first. Our own feed may be behind it (then
+    events from before that time would come), and one that is stored between the two questions is found by the second.
     """
     state = await source.state()
     for _ in range(_ATTEMPTS):

@@ -6,8 +6,8 @@ Measured with nats-py 2.16 (each has a contract test):
 - A subscription's queue drops when it is full, after the ordered consumer's cursor has moved past the message. A tap
   has no queue: the parser hands each message to a function that returns at once.
 - Parsing headers costs more than the rest of a Direct Get taken together.
-- A request, and a connect, waits by `asyncio.wait_for`, which in Python 3.11 forgets a cancellation that comes with the answer: the
-  task that was to end goes on for ever.
+- A request, and a connect, waits by `asyncio.wait_for`, which in Python 3.11 forgets a cancellation that comes with the
+  answer: the task that was to end goes on for ever.
 """
 
 from __future__ import annotations
