@@ -218,3 +218,24 @@ async def test_a_hook_without_its_secret_lets_nothing_pass(cluster: Cluster, cap
         answer = await call(running.server.admin_port, "/statusz")
         assert "signing" in answer.json["shaping"][cluster.tenant]["faults"][0]
     caplog.clear()
+
+
+async def test_a_secret_that_is_put_in_its_place_is_found(
+    cluster: Cluster, tmp_path: Path, monkeypatch: Any, caplog: Any
+) -> None:
+    monkeypatch.setattr("slipstream.hooks.shapers._RETRY_SECONDS", 0.05)
+    await cluster.apply(hooks=[{"name": "sign", "config": {"alg": "HS256", "secret": "signing", "kid": "key-1"}}])
+    async with cluster.edge(secrets=tmp_path) as running:
+        live = await cluster.opened(running.server.port)
+        await board(cluster, 1)
+        await live.one("stream.gap")
+        before = running.services.hub.tails[0].shaper
+        (tmp_path / cluster.tenant).mkdir()
+        (tmp_path / cluster.tenant / "signing").write_bytes(b"0123456789abcdef0123456789abcdef")
+        await until(lambda: running.services.hub.tails[0].shaper is not before, "the secret is found")
+        await board(cluster, 1)
+        (event,) = await live.published(1)
+        assert json.loads(event.data) == passengers(0)
+        again = await cluster.opened(running.server.port, "since=earliest")
+        assert len(await again.published(2)) == 2, "what was withheld can be read now"
+    caplog.clear()

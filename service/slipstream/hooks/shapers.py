@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,6 +19,8 @@ from slipstream.tenants.model import Tenant
 from slipstream.tenants.registry import Registry
 
 _logger = logging.getLogger(__name__)
+
+_RETRY_SECONDS: Final = 10.0
 
 
 _CLOSED: Final = Shaper(maskers={frozenset(): None}, closed="the tenant is not known to this process")
@@ -72,6 +75,18 @@ class Shapers:
         if made is not None and (tenant is None or _shape(tenant) != _shape(made.tenant)):
             del self._made[name]
 
+    async def run(self, changed: Callable[[str], None]) -> None:
+        """Try for ever to make those again that could not be made whole: a secret may have been put in its place.
+
+        `changed(tenant)` is told of each that came out otherwise.
+        """
+        while True:
+            await asyncio.sleep(_RETRY_SECONDS)
+            for name, made in list(self._made.items()):
+                if made.shaper.faults and self._make(made.tenant).shaper.faults != made.shaper.faults:
+                    del self._made[name]
+                    changed(name)
+
     def document(self, hooks: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, object]]:
         """Of each tenant whose events do not all pass as they are: what has to be mended, and counts by cause.
 
@@ -90,12 +105,15 @@ class Shapers:
             if tenant is None:
                 # Its rules are not known, so nothing may pass.
                 return _Made(Tenant.of(name), _CLOSED, Setup(_CLOSED, _no_plan, partial(self._secrets.get, name)))
-            shaper = make_shaper(tenant, self._secrets.get, self._hooks, self._keys, self._foreign)
-            for fault in shaper.faults:
+            made = self._made[name] = self._make(tenant)
+            for fault in made.shaper.faults:
                 _logger.error("tenant %s: %s", name, fault)
-            setup = Setup(shaper, partial(self._plan, tenant), partial(self._secrets.get, name))
-            made = self._made[name] = _Made(tenant, shaper, setup)
         return made
+
+    def _make(self, tenant: Tenant) -> _Made:
+        shaper = make_shaper(tenant, self._secrets.get, self._hooks, self._keys, self._foreign)
+        setup = Setup(shaper, partial(self._plan, tenant), partial(self._secrets.get, tenant.name))
+        return _Made(tenant, shaper, setup)
 
     def _plan(self, tenant: Tenant) -> Plan:
         return Plan(
