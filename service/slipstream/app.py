@@ -9,12 +9,18 @@ import random
 import resource
 import secrets
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import uvloop
 
+from slipstream.auth.issuers import IssuersOf, read_issuers
+from slipstream.auth.keyring import Keyring, SecretAbsent
+from slipstream.auth.verify import Verifier
+from slipstream.edge.admission import Admission
+from slipstream.edge.jwks_client import JwksClient
 from slipstream.edge.server import Server
 from slipstream.edge.services import Options as EdgeOptions
 from slipstream.edge.services import Services
@@ -29,6 +35,7 @@ from slipstream.jetstream.api import Api
 from slipstream.jetstream.bucket import Bucket, TenantFollower
 from slipstream.jetstream.direct import Direct
 from slipstream.jetstream.follow import Follower
+from slipstream.jetstream.leases import Leases
 from slipstream.jetstream.link import Access, Link
 from slipstream.jetstream.publish import Publisher
 from slipstream.jetstream.source import JetStreamSource
@@ -41,6 +48,7 @@ from slipstream.resilience.lag import LoopLag
 from slipstream.resilience.supervise import Supervisor
 from slipstream.settings import Settings
 from slipstream.settings.secrets import SecretFiles
+from slipstream.shape.event import SecretMissing
 from slipstream.telemetry.logs import configure_logging
 from slipstream.tenants.registry import Registry
 
@@ -101,13 +109,16 @@ async def edge(settings: Settings) -> AsyncIterator[Running]:
     link = Link(access(settings), f"slipstream-api-{process}")
     api, feed_api = Api(link), Api(feed_link)
     direct = Direct(link)
+    leases = Leases(api, feed_api, process, settings.lease)
+    admission = Admission(leases)
 
     def event_bytes(tenant: str) -> int:
         known = registry.get(tenant)
         return (known.spec.event_bytes if known else None) or settings.event_bytes
 
     limits = HookLimits(settings.hook_budget, settings.hook_memory)
-    shapers = Shapers(registry, SecretFiles(settings.secrets), event_bytes, limits)
+    secret_files = SecretFiles(settings.secrets)
+    shapers = Shapers(registry, secret_files, event_bytes, limits)
     stages = Stages(supervisor, shapers.setup, Buffer(settings.ring_events, settings.ring_bytes))
 
     def jetstream(tenant: str) -> JetStreamSource:
@@ -119,6 +130,10 @@ async def edge(settings: Settings) -> AsyncIterator[Running]:
 
         return stages.follow(tenant, sink, begin)
 
+    def closed(tenant: str, connection: Connection, ending: Ending) -> None:
+        admission.closed(connection.number)
+        log_closed(tenant, connection, ending)
+
     hub = Hub(
         asyncio.get_running_loop(),
         supervisor,
@@ -126,38 +141,35 @@ async def edge(settings: Settings) -> AsyncIterator[Running]:
         lambda tenant: stages.source(tenant, jetstream(tenant)),
         follow,
         shaper_of=shapers.of,
-        on_closed=log_closed,
+        on_closed=closed,
     )
+
+    verifier, close_keys = tokens(settings, secret_files, registry)
     services = Services(
         options=edge_options(settings),
         process=process,
         hub=hub,
         registry=registry,
         store=Publisher(api),
+        admission=admission,
+        verifier=verifier,
         faults=supervisor.failing,
         links=lambda: {"feed": feed_link.up, "api": link.up},
         loop_lag=loop_lag,
         shaping=lambda: shapers.document(stages.document()),
     )
 
-    def apply_changes(names: frozenset[str]) -> None:
-        for name in names:
-            shapers.refresh(name)
-            if registry.get(name) is not None:
-                hub.reshape(name)
-            else:
-                stages.forget(name)
-                final = control.error(Code.NOT_FOUND, f"the tenant {name} was removed", False, None)
-                hub.close(name, Ending.GONE, final)
-
-    registry.subscribe(apply_changes)
+    registry.subscribe(lambda names: apply_changes(names, registry, shapers, stages, hub, admission))
     server = Server(services)
     # Listening comes first: until NATS has answered, /readyz says no and readers are told to come back.
     await server.start()
-    opening = asyncio.create_task(_open(link, feed_link, api, supervisor, registry, process), name="open-nats")
+    opening = asyncio.create_task(
+        _open(link, feed_link, api, supervisor, registry, process=process, leases=leases), name="open-nats"
+    )
     supervisor.start("loop-lag", loop_lag.run)
     supervisor.start("reactor", hub.reactor.run)
     supervisor.start("hub", hub.run)
+    supervisor.start("shapers", lambda: shapers.run(hub.reshape))
     try:
         yield Running(services, server, opening)
     finally:
@@ -165,8 +177,49 @@ async def edge(settings: Settings) -> AsyncIterator[Running]:
         await server.stop()
         hub.reactor.shut()
         await supervisor.stop(3.0)
+        await leases.close()
+        await close_keys()
         await link.close()
         await feed_link.close()
+
+
+def apply_changes(
+    names: frozenset[str], registry: Registry, shapers: Shapers, stages: Stages, hub: Hub, admission: Admission
+) -> None:
+    """These tenants are new, different or gone: open streams follow."""
+    for name in names:
+        shapers.refresh(name)
+        tenant = registry.get(name)
+        if tenant is not None:
+            admission.changed(tenant)
+            hub.reshape(name)
+        else:
+            stages.forget(name)
+            admission.forget(name)
+            final = control.error(Code.NOT_FOUND, f"the tenant {name} was removed", False, None)
+            hub.close(name, Ending.GONE, final)
+
+
+def tokens(
+    settings: Settings, secret_files: SecretFiles, registry: Registry
+) -> tuple[Verifier, Callable[[], Coroutine[Any, Any, None]]]:
+    """What checks tokens, and how to close what it has open."""
+
+    def secret_of(tenant: str, name: str) -> bytes:
+        try:
+            return secret_files.get(tenant, name)
+        except SecretMissing as error:
+            raise SecretAbsent(str(error)) from error
+
+    client = JwksClient()
+    keyring = Keyring(client.fetch, secret_of, time.monotonic)
+    defaults = () if settings.issuers is None else read_issuers(settings.issuers)
+
+    async def close() -> None:
+        await keyring.close()
+        await client.close()
+
+    return Verifier(keyring, IssuersOf(defaults, registry)), close
 
 
 async def drain(services: Services, server: Server, window: float) -> None:
@@ -273,11 +326,20 @@ async def _ensure_bucket(bucket: Bucket) -> None:
 
 
 async def _open(
-    link: Link, feed_link: Link, api: Api, supervisor: Supervisor, registry: Registry, process: str
+    link: Link,
+    feed_link: Link,
+    api: Api,
+    supervisor: Supervisor,
+    registry: Registry,
+    *,
+    process: str,
+    leases: Leases,
 ) -> None:
     await link.open()
     await feed_link.open()
     await _ensure_bucket(Bucket(api))
     supervisor.start("nats-api", link.run)
     supervisor.start("nats-feed", feed_link.run)
+    supervisor.start("leases", leases.run)
+    supervisor.start("lease", leases.renew)
     supervisor.start("tenants", TenantFollower(api, Api(feed_link), process, registry).run)

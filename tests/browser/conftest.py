@@ -16,7 +16,8 @@ from tests.integration.cluster import Cluster
 from tests.servers import HOST, NatsServer
 
 PAGE = """<!doctype html><meta charset=utf-8><title>test</title><script>
-const seen = [], told = new URLSearchParams(location.search), source = new EventSource(told.get("stream"));
+const seen = [], told = new URLSearchParams(location.search), withCredentials = told.has("credentials");
+const source = new EventSource(told.get("stream"), {withCredentials});
 const note = (kind, event) => {
   seen.push([kind, event.lastEventId ?? "", event.data ?? "", source.readyState]);
   fetch("/seen", {method: "POST", body: JSON.stringify(seen)});
@@ -24,6 +25,15 @@ const note = (kind, event) => {
 for (const name of ["stream.ready", "stream.gap", "stream.drain", ...told.get("names").split(",")])
   source.addEventListener(name, event => note(name, event));
 source.onerror = event => note(event.data === undefined ? "transport" : "error", event);
+if (told.has("publish"))
+  fetch(told.get("stream"), {
+    method: "POST",
+    body: told.get("publish"),
+    credentials: withCredentials ? "include" : "omit",
+    headers: {"Content-Type": "application/json", "Idempotency-Key": "from the page"},
+  }).then(
+    answer => note("answered", {data: `${answer.status} ${answer.headers.get("Idempotency-Support")}`}),
+    () => note("unanswered", {}));
 </script>"""
 
 CHROMIUM = (
@@ -51,16 +61,26 @@ class Browser:
         self._runner: web.AppRunner | None = None
         self._changed = asyncio.Event()
 
-    async def open(self, stream: str, names: str) -> None:
-        """Serve the page and show it."""
+    async def serve(self) -> str:
+        """Serve the page; its origin."""
         app = web.Application()
         app.router.add_get("/", self._page)
         app.router.add_post("/seen", self._seen)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, HOST, 0).start()
-        port = self._runner.addresses[0][1]
-        url = f"http://{HOST}:{port}/?{urlencode({'stream': stream, 'names': names})}"
+        return f"http://{HOST}:{self._runner.addresses[0][1]}"
+
+    async def open(self, stream: str, names: str, **told: str) -> None:
+        """Serve the page and show it."""
+        await self.show(await self.serve(), stream, names, **told)
+
+    async def show(self, origin: str, stream: str, names: str, **told: str) -> None:
+        """Show the page that is served.
+
+        told: `credentials`, for a stream with credentials; `publish`, what the page posts to the stream's address.
+        """
+        url = f"{origin}/?{urlencode({'stream': stream, 'names': names, **told})}"
         profile = self._folder / self.name
         profile.mkdir()
         command = (

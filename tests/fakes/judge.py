@@ -44,6 +44,7 @@ class Judge:
     """One reader's stream: `position` is where it stands, `gaps` why something was missing.
 
     `restarts`: the list to which the world adds. `heard`: how often anything was said, `checkpoints` included.
+    `owed`: how often the world told this reader alone something, `told`: how often that came.
     """
 
     def __init__(self, view: View, chapter: Chapter, position: int, restarts: list[Restart]) -> None:
@@ -53,6 +54,7 @@ class Judge:
         self.snapshot: deque[Record] = deque()
         self.ended = False
         self.heard = self.checkpoints = 0
+        self.owed = self.told = 0
         self.gaps: list[str] = []
         self._chunked = view.chunked
         self._inflate = zlib.decompressobj(wbits=31) if view.gzip else None
@@ -82,6 +84,7 @@ class Judge:
         self._skip(last)
         assert all(one.reason == "expired" for one in self._restarts[self._restarted :]), "a restart was not told"
         assert not self.snapshot, "the snapshot was not sent whole"
+        assert self.told == self.owed, "a frame for this reader alone did not come"
 
     def _judge(self, event: Parsed) -> None:
         if event.event == "stream.gap":
@@ -91,6 +94,8 @@ class Judge:
             self.checkpoints += 1
         elif event.event == "stream.ready":
             assert self._mine(event.id).seq == self.position
+        elif event.event == "stream.expiring":
+            self.told += 1
         elif event.event == "error":
             self.ended = True
         elif event.event != "stream.heartbeat":

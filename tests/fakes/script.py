@@ -75,6 +75,7 @@ _OPS: dict[str, tuple[float, Make]] = {
     "recreate": (0.3, _nothing),
     "reshape": (0.5, _nothing),
     "rewrite": (0.5, lambda roll: (roll.randint(1, 4), roll.randrange(6))),
+    "tell": (3, _which),
     "vanish": (0.3, _which),
     "leave": (0.3, _which),
     "close": (0.3, _which),

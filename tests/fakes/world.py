@@ -248,6 +248,13 @@ class World:
             self.reactor.wire(reader.connection).gone = True
             self.loop.call(lambda: self.reactor.drop(reader.connection))
 
+    def tell(self, which: int) -> None:
+        """One reader alone is told something."""
+        reader = self.reader(which)
+        if reader is not None:
+            reader.judge.owed += 1
+            self.loop.call(lambda: self.tail.tell_one(reader.connection, control.expiring(1)))
+
     def close(self, which: int) -> None:
         reader = self.reader(which)
         if reader is not None:

@@ -321,7 +321,7 @@ async def test_with_tokens_and_no_issuer_every_call_is_401(cluster: Cluster) -> 
                     method=method,
                     body=b"{}" if method == "POST" else None,
                 )
-                assert answer.headers["www-authenticate"] == 'Bearer realm="slipstream"'
+                assert answer.headers["www-authenticate"] == 'Bearer realm="slipstream", error="invalid_token"'
                 assert "access-control-allow-origin" not in answer.headers
                 if method == "HEAD":
                     assert answer.status == 401

@@ -85,6 +85,9 @@ async def test_the_headers_are_those_of_the_contract(cluster: Cluster) -> None:
             "vary": "Accept-Encoding, Origin",
             "x-content-type-options": "nosniff",
             "access-control-allow-origin": "*",
+            "access-control-expose-headers": (
+                "Retry-After, Idempotency-Support, traceparent, X-Retry-Policy, X-Retry-Backoff-Base"
+            ),
         }
         zero = await cluster.stream(running.server.port, "", f"traceparent: 00-{'0' * 32}-0123456789abcdef-01")
         begun = re.fullmatch(r"00-([0-9a-f]{32})-[0-9a-f]{16}-00", zero.head.headers["traceparent"])

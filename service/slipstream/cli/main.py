@@ -17,6 +17,8 @@ from slipstream.cli.tenant.apply import apply
 from slipstream.cli.tenant.delete import delete
 from slipstream.cli.tenant.get import get
 from slipstream.cli.tenant.list import list_tenants
+from slipstream.cli.tenant.permissions import nats_permissions
+from slipstream.cli.token import token
 
 _OPTIONS = {"help_option_names": ["-h", "--help"]}
 
@@ -62,12 +64,14 @@ for _to, _name, _command in (
     (app, "dev", dev),
     (app, "tail", tail),
     (app, "publish", publish),
+    (app, "token", token),
     (app, "edge", edge),
     (app, "check-config", check_config),
     (tenant, "apply", apply),
     (tenant, "get", get),
     (tenant, "list", list_tenants),
     (tenant, "delete", delete),
+    (tenant, "nats-permissions", nats_permissions),
 ):
     _to.command(_name, help=_help(_command), epilog=EPILOG)(_command)
 app.add_typer(tenant, name="tenant")

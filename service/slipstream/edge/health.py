@@ -40,6 +40,7 @@ async def status(request: web.Request) -> web.Response:
             "refusals": services.refusals,
             "nats": services.links(),
             "loop_lag_ms": services.loop_lag.document(),
+            "quotas": services.admission.document(),
             "shaping": services.shaping(),
             "tenants": {
                 tail.tenant: {

@@ -21,10 +21,11 @@ from slipstream.fanout.start import start
 async def poll(request: web.Request) -> web.StreamResponse:
     """One page of events."""
     services = request.app[SERVICES]
-    tenant, scopes = authorize(request, SUBSCRIBE)
+    grant = await authorize(request, SUBSCRIBE)
+    tenant = grant.tenant
     query = parse_query(request.query, request.headers)
     bounds = parse_poll(request.query)
-    filters = query.filters(services.topics_per_stream(tenant))
+    filters = grant.filters(query, services.topics_per_stream(tenant))
     admit(services)
     async with services.hub.hold(tenant.name) as following:
         tail = following.tail
@@ -38,7 +39,7 @@ async def poll(request: web.Request) -> web.StreamResponse:
             int(time.time() * 1000),
             fresh=True,
         )
-        look = tail.shaper.look(scopes, envelope=query.envelope)
+        look = tail.shaper.look(grant.scopes, envelope=query.envelope)
         found = await page(begun, tail, following.replay, filters, look, limit=bounds.limit, wait=bounds.wait)
         document = {
             "events": [

@@ -17,6 +17,8 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from slipstream.edge.authorize import INVALID_TOKEN
+from slipstream.edge.cors import cors_headers
 from slipstream.edge.handoff import HandedOff
 from slipstream.edge.services import SERVICES
 from slipstream.edge.trace import trace_of
@@ -54,15 +56,12 @@ def stream_headers(request: web.Request) -> dict[str, str]:
 
 def common_headers(request: web.Request) -> dict[str, str]:
     """The headers of every answer on the client's port."""
-    headers = {
+    return {
         "Vary": "Accept-Encoding, Origin",
         "traceparent": trace_of(request).header,
         "X-Content-Type-Options": "nosniff",
+        **cors_headers(request),
     }
-    if request.app[SERVICES].options.open and "Origin" in request.headers:
-        # Nobody has to prove anything here, so there is nothing that another origin could steal.
-        headers["Access-Control-Allow-Origin"] = "*"
-    return headers
 
 
 @web.middleware
@@ -129,7 +128,8 @@ def _as_problem(request: web.Request, error: SlipstreamError, members: Mapping[s
     if error.status in _PASSING:
         headers["Retry-After"] = str(max(1, round(error.retry_after or 2)))
     if error.status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = 'Bearer realm="slipstream"'
+        why = ', error="invalid_token"' if request.get(INVALID_TOKEN) else ""
+        headers["WWW-Authenticate"] = f'Bearer realm="slipstream"{why}'
     return web.Response(status=error.status, body=orjson.dumps(document), headers=headers)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from slipstream.edge.authorize import PUBLISH, authorize
+from slipstream.edge.authorize import PUBLISH, Grant, authorize, forbidden
 from slipstream.edge.body import read_body
 from slipstream.edge.problems import common_headers, refuse
 from slipstream.edge.publications import ACCEPTED, Item, Limits, read_publications
@@ -19,7 +19,6 @@ from slipstream.log.store import Outcome
 from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.protocol.position import Position
 from slipstream.protocol.publication import Publication
-from slipstream.tenants.model import Tenant
 
 ENVELOPE_BYTES: Final = 64 * 1024
 """What a body may have beside its one event: JSON escapes at most double ordinary text, names are short."""
@@ -28,9 +27,10 @@ ENVELOPE_BYTES: Final = 64 * 1024
 async def publish(request: web.Request) -> web.StreamResponse:
     """Store the events of the body; who may publish is told whether the tenant wants ids (`Idempotency-Support`)."""
     services = request.app[SERVICES]
-    tenant, _ = authorize(request, PUBLISH)
+    grant = await authorize(request, PUBLISH)
+    tenant = grant.tenant
     try:
-        answer = await _publish(request, services, tenant)
+        answer = await _publish(request, services, grant)
     except SlipstreamError as error:
         answer = refuse(request, error)
         if error.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
@@ -40,16 +40,19 @@ async def publish(request: web.Request) -> web.StreamResponse:
     return answer
 
 
-async def _publish(request: web.Request, services: Services, tenant: Tenant) -> web.Response:
+async def _publish(request: web.Request, services: Services, grant: Grant) -> web.Response:
+    tenant = grant.tenant
     if services.draining:
         admit(services)
     options, event_bytes = services.options, services.event_bytes(tenant)
     most = max(options.publish_bytes, 2 * event_bytes + ENVELOPE_BYTES)
     body = await read_body(request, most, options.body_deadline)
     items, single = await read_publications(request, body, Limits(event_bytes, options.publish_events))
+    items = [_permitted(item, grant) for item in items]
     if tenant.spec.publish.idempotency == "required":
         items = [_identified(item) for item in items]
     good = [item for item in items if isinstance(item, Publication)]
+    services.admission.publish(tenant, len(good))
     stored = iter(await services.store.publish_many(tenant.name, good, trace_of(request).header))
     outcomes = [next(stored) if isinstance(item, Publication) else item for item in items]
     if single:
@@ -60,6 +63,10 @@ async def _publish(request: web.Request, services: Services, tenant: Tenant) -> 
     results = {"results": [_told(outcome) for outcome in outcomes]}
     cause = _one_cause(outcomes)
     return _answer(request, results) if cause is None else refuse(request, cause, results)
+
+
+def _permitted(item: Item, grant: Grant) -> Item:
+    return forbidden() if isinstance(item, Publication) and not grant.may_publish(item.topic) else item
 
 
 def _identified(item: Item) -> Item:

@@ -7,12 +7,14 @@ import logging
 from aiohttp import http_parser, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from slipstream.edge.cors import ALL_ORIGINS, AllOrigins, guard
 from slipstream.edge.health import live, ready, status
 from slipstream.edge.poll import poll
+from slipstream.edge.preflight import preflight
 from slipstream.edge.problems import STREAM_PATH, answer_errors
 from slipstream.edge.publish import publish
 from slipstream.edge.services import SERVICES, Services
-from slipstream.edge.subscribe import describe, preflight, subscribe
+from slipstream.edge.subscribe import describe, subscribe
 from slipstream.protocol.errors import Code, SlipstreamError
 
 _FIELD_BYTES = 16 * 1024
@@ -89,10 +91,11 @@ class Server:
 
     def _public(self) -> web.Application:
         app = web.Application(
-            middlewares=[answer_errors],
+            middlewares=[answer_errors, guard],
             client_max_size=0,  # bodies are bounded where they are read
         )
         app[SERVICES] = self._services
+        app[ALL_ORIGINS] = AllOrigins(self._services.registry)
         app.router.add_get(STREAM_PATH, subscribe, allow_head=False)
         app.router.add_head(STREAM_PATH, describe)
         app.router.add_post(STREAM_PATH, publish)

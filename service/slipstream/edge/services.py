@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from slipstream.auth.verify import Verifier
+from slipstream.edge.admission import Admission
 from slipstream.fanout.hub import Hub
 from slipstream.log.store import Store
 from slipstream.resilience.lag import LoopLag
@@ -43,9 +45,9 @@ class Options:
 class Services:
     """The parts behind the HTTP surface.
 
-    `process` names this process in stream ids and consumers; `faults()` lists what makes it unfit to live; `links()`
-    says of each NATS connection whether it is up; `loop_lag` knows how late the event loop was; `shaping()` says of
-    which tenants not all events pass as they are, and why.
+    `process` names this process in stream ids and consumers; `verifier` checks tokens, `admission` quotas; `faults()`
+    lists what makes it unfit to live; `links()` says of each NATS connection whether it is up; `loop_lag` knows how
+    late the event loop was; `shaping()` says of which tenants not all events pass as they are, and why.
     """
 
     options: Options
@@ -53,6 +55,8 @@ class Services:
     hub: Hub
     registry: Registry
     store: Store
+    admission: Admission
+    verifier: Verifier
     faults: Callable[[], list[str]]
     links: Callable[[], dict[str, bool]]
     loop_lag: LoopLag

@@ -6,13 +6,16 @@ import time
 
 from aiohttp import web
 
-from slipstream.edge.authorize import SUBSCRIBE, authorize, known
+from slipstream.edge.admission import Ticket
+from slipstream.edge.authorize import SUBSCRIBE, Grant, authorize, known
 from slipstream.edge.handoff import HandedOff, chunks, detach, head, quiet
-from slipstream.edge.problems import common_headers, jittered, stream_headers
+from slipstream.edge.problems import jittered, stream_headers
 from slipstream.edge.query import accepts_gzip, parse_query
 from slipstream.edge.services import SERVICES, Services
+from slipstream.edge.trace import trace_of
 from slipstream.fanout.audience import View
 from slipstream.fanout.compression import GZIP_HEADER, stored
+from slipstream.fanout.connection import Lifetime
 from slipstream.fanout.hub import Following
 from slipstream.fanout.start import Start, start
 from slipstream.protocol import control
@@ -23,11 +26,15 @@ from slipstream.protocol.frame import chunk, retry
 async def subscribe(request: web.Request) -> web.StreamResponse:
     """Open a stream."""
     services = request.app[SERVICES]
-    tenant, scopes = authorize(request, SUBSCRIBE)
+    grant = await authorize(request, SUBSCRIBE)
+    tenant = grant.tenant
     query = parse_query(request.query, request.headers)
-    filters = query.filters(services.topics_per_stream(tenant))
+    filters = grant.filters(query, services.topics_per_stream(tenant))
     admit(services)
-    async with services.hub.hold(tenant.name) as following:
+    async with (
+        services.admission.enter(tenant, grant.subject) as ticket,
+        services.hub.hold(tenant.name) as following,
+    ):
         begun = await start(
             query.wish,
             following.tail,
@@ -38,10 +45,10 @@ async def subscribe(request: web.Request) -> web.StreamResponse:
             _now_ms(),
         )
         gzip = tenant.spec.compression != "none" and accepts_gzip(request.headers)
-        look = following.tail.shaper.look(scopes, envelope=query.envelope)
+        look = following.tail.shaper.look(grant.scopes, envelope=query.envelope)
         view = View(filters, chunks(request), query.heartbeat_event, gzip, look)
         try:
-            await _hand_over(request, services, following, begun, view)
+            await _hand_over(request, grant, ticket, following, begun, view)
         except BaseException:
             if begun.snapshot is not None:
                 await begun.snapshot.aclose()
@@ -51,21 +58,10 @@ async def subscribe(request: web.Request) -> web.StreamResponse:
 
 async def describe(request: web.Request) -> web.StreamResponse:
     """HEAD /v1/events: the headers a stream would have, and no stream."""
-    tenant, _ = authorize(request, SUBSCRIBE)
-    parse_query(request.query, request.headers).filters(request.app[SERVICES].topics_per_stream(tenant))
+    grant = await authorize(request, SUBSCRIBE)
+    limit = request.app[SERVICES].topics_per_stream(grant.tenant)
+    grant.filters(parse_query(request.query, request.headers), limit)
     return web.Response(headers=stream_headers(request))
-
-
-async def preflight(request: web.Request) -> web.StreamResponse:
-    """OPTIONS: which methods and headers a page of another origin may use."""
-    headers = common_headers(request)
-    if "Access-Control-Allow-Origin" in headers:
-        headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, OPTIONS"
-        headers["Access-Control-Allow-Headers"] = (
-            "Content-Type, Last-Event-ID, X-Tenant-ID, Idempotency-Key, traceparent"
-        )
-        headers["Access-Control-Max-Age"] = "600"
-    return web.Response(status=204, headers={"Allow": "GET, HEAD, POST, OPTIONS", **headers})
 
 
 def admit(services: Services) -> None:
@@ -80,12 +76,15 @@ def admit(services: Services) -> None:
         )
 
 
-async def _hand_over(request: web.Request, services: Services, following: Following, begun: Start, view: View) -> None:
+async def _hand_over(
+    request: web.Request, grant: Grant, ticket: Ticket, following: Following, begun: Start, view: View
+) -> None:
+    services = request.app[SERVICES]
     options, hub = services.options, services.hub
     number = hub.number()
     coding = {"Content-Encoding": "gzip"} if view.gzip else {}
     opening = head({**stream_headers(request), **coding}, chunked=view.chunked)
-    opening += _first(services, following.tail.tenant, f"{services.process}.{number}", begun, view)
+    opening += _first(services, grant, f"{services.process}.{number}", begun, view)
     await quiet(request)
     # Whatever was true before the waits may be no longer; behind these lines nothing is awaited.
     admit(services)
@@ -93,23 +92,38 @@ async def _hand_over(request: web.Request, services: Services, following: Follow
     if following.tail.incarnation != begun.incarnation:
         raise SlipstreamError(Code.UPSTREAM_UNAVAILABLE, "the stream was replaced meanwhile", retry_after=0.5)
     fd = detach(request, sndbuf=options.sndbuf, user_timeout_ms=int(options.heartbeat * 2000))
-    hub.admit(following, fd, number, view, begun, opening)
+    services.admission.keep(number, ticket)
+    hub.admit(following, fd, number, view, begun, opening, lifetime=_lifetime(request, grant))
 
 
-def _first(services: Services, tenant: str, stream: str, begun: Start, view: View) -> bytes:
+def _first(services: Services, grant: Grant, stream: str, begun: Start, view: View) -> bytes:
     options = services.options
     block = retry(jittered(options.retry_ms)) + control.ready(
         begun.place,
         stream=stream,
-        tenant=tenant,
+        tenant=grant.tenant.name,
         topics=view.filters.texts,
         heartbeat_ms=int(options.heartbeat * 1000),
+        expires_at=grant.expires_at,
     )
     if begun.gap is not None:
         block += control.gap(begun.place, begun.gap)
     if view.gzip:
         block = GZIP_HEADER + stored(block)
     return chunk(block) if view.chunked else block
+
+
+def _lifetime(request: web.Request, grant: Grant) -> Lifetime | None:
+    """The end of the stream is that of its token, and told in time to get another one."""
+    if grant.expires_at is None or grant.renew_at is None:
+        return None
+    final = control.error(
+        Code.TOKEN_EXPIRED,
+        "the token has expired: get a new one, and connect again with the last event id",
+        False,
+        trace_of(request).trace_id,
+    )
+    return Lifetime(grant.renew_at, grant.expires_at, control.expiring(grant.expires_at), final)
 
 
 def _now_ms() -> int:

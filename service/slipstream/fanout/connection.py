@@ -7,7 +7,7 @@ no queue, no buffer, no request.
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from slipstream.fanout.snapshot import Snapshot
 from slipstream.log.splice import Fence
@@ -36,6 +36,7 @@ class Ending(Enum):
     FLOOD = "input_flood"
     GONE = "tenant_gone"
     DRAIN = "drain"
+    EXPIRED = "expired"
     UPSTREAM = "upstream_unavailable"
     SHUTDOWN = "shutdown"
     INTERNAL = "internal"
@@ -52,8 +53,20 @@ class Owner(Protocol):
     def pump(self, connection: Connection) -> None:
         """The socket takes bytes: send on."""
 
+    def tell_one(self, connection: Connection, block: bytes) -> None:
+        """Send a control frame to this connection alone, wherever it stands."""
+
     def forget(self, connection: Connection) -> None:
         """The connection is closed: nothing of it stays."""
+
+
+class Lifetime(NamedTuple):
+    """When a stream is warned of its end, and when it ends (Unix seconds), each with its frame."""
+
+    warn_at: float
+    ends_at: float
+    warning: bytes
+    final: bytes
 
 
 class Connection:
@@ -62,16 +75,18 @@ class Connection:
     `floor`: while LIVE the cursor it joined its audience with, else PARKED; a round that begins at or after it is for
     this connection. `cursor`: everything up to it was sent (only kept while not LIVE). `unsent`: the rest of a write
     that the socket did not take. `deadline`: when the lack of progress ends it. `received`: bytes of input thrown
-    away. `fence` and `snapshot` belong to the chase.
+    away. `fence` and `snapshot` belong to the chase, `lifetime` and `due` (a Unix second) to `Lifetimes`.
     """
 
     __slots__ = (
         "audience",
         "cursor",
         "deadline",
+        "due",
         "fd",
         "fence",
         "floor",
+        "lifetime",
         "number",
         "received",
         "snapshot",
@@ -91,6 +106,8 @@ class Connection:
         self.received = 0
         self.fence: Fence | None = None
         self.snapshot: Snapshot | None = None
+        self.lifetime: Lifetime | None = None
+        self.due = 0
 
     def reposition(self, cursor: int) -> None:
         """Go on after `cursor` of another log: what belonged to the chase in the old one is of no use."""

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from slipstream.fanout.audience import View
 from slipstream.fanout.chase import Chaser
-from slipstream.fanout.connection import Connection, Ending
+from slipstream.fanout.connection import Connection, Ending, Lifetime
+from slipstream.fanout.lifetime import Lifetimes
 from slipstream.fanout.payload import Payloads
 from slipstream.fanout.reactor import Reactor
 from slipstream.fanout.replay import Replay
@@ -29,6 +30,8 @@ _logger = logging.getLogger(__name__)
 
 _ATTACH_SECONDS = 5.0
 _TICK = 0.5
+_ENDINGS = 100
+"""Streams that are warned or ended in one turn of the loop: tokens issued together also end together."""
 _PAYLOADS_BYTES = 16 * 1024 * 1024
 
 Follow = Callable[[str, Sink], Callable[[], Coroutine[Any, Any, None]]]
@@ -88,6 +91,7 @@ class Hub:
         self._chaser = Chaser(lambda tenant: self._followings[tenant].replay)
         self._number = 0
         self._opened = 0
+        self._lifetimes = Lifetimes()
         self.reactor = Reactor(loop, options.write_deadline, self._closed)
 
     @property
@@ -120,18 +124,34 @@ class Hub:
         self._number += 1
         return self._number
 
-    def admit(self, following: Following, fd: int, number: int, view: View, begun: Start, head: bytes) -> Connection:
-        """Take over the descriptor of a stream that begins at `begun`; `head` is all that goes before its events."""
+    def admit(
+        self,
+        following: Following,
+        fd: int,
+        number: int,
+        view: View,
+        begun: Start,
+        head: bytes,
+        *,
+        lifetime: Lifetime | None = None,
+    ) -> Connection:
+        """Take over the descriptor of a stream that begins at `begun`; `head` is all that goes before its events.
+
+        lifetime: of a stream that is to end by itself.
+        """
         connection = Connection(fd, number, following.tail.audience(view), begun.cursor)
         connection.snapshot = begun.snapshot
+        if lifetime is not None:
+            self._lifetimes.add(connection, lifetime)
         following.holders += 1
         following.tail.admit(connection, head)
         return connection
 
     async def run(self) -> None:
-        """Send heartbeats and close tails that nobody has needed for a while, for ever."""
+        """Send heartbeats, end streams whose time has come, close tails that nobody needs any more, for ever."""
         while True:
             await asyncio.sleep(_TICK)
+            await self._end_due(time.time())
             now = time.monotonic()
             self._payloads.clear()
             for tenant, following in list(self._followings.items()):
@@ -151,6 +171,15 @@ class Hub:
         for connection in self.reactor.connections():
             if connection.audience.tail.tenant == tenant:
                 self.reactor.close(connection, ending, final)
+
+    async def _end_due(self, now: float) -> None:
+        for count, due in enumerate(self._lifetimes.take(now), 1):
+            if due.last:
+                self.reactor.close(due.connection, Ending.EXPIRED, due.block)
+            else:
+                due.connection.audience.tail.tell_one(due.connection, due.block)
+            if not count % _ENDINGS:
+                await asyncio.sleep(0)
 
     def _open(self, tenant: str) -> Following:
         source = self._source_of(tenant)
@@ -183,6 +212,7 @@ class Hub:
             following.idle_since = time.monotonic()
 
     def _closed(self, connection: Connection, ending: Ending) -> None:
+        self._lifetimes.discard(connection)
         tenant = connection.audience.tail.tenant
         following = self._followings.get(tenant)
         if following is not None:

@@ -290,6 +290,18 @@ class Tail:
         """Send a control frame to a reader that is behind; False when it has to wait for room, or is gone."""
         return self._outlet.write(connection, connection.audience.frame(block))
 
+    def tell_one(self, connection: Connection, block: bytes) -> None:
+        """Send a control frame to one reader, wherever it stands; whatever its socket does not take is kept."""
+        if connection.state is State.LIVE:
+            # What is pending is for it, too. With that it is at the head, or it has become a laggard.
+            self._broadcast.finish()
+        if connection.state is State.LIVE:
+            connection.cursor = self._broadcast.last
+            self._park(connection)
+        if connection.state is State.BEHIND:
+            connection.unsent += connection.audience.frame(block)
+            self.pump(connection)
+
     def forget(self, connection: Connection) -> None:
         """The connection is closed: nothing of it stays here."""
         audience = connection.audience

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 TENANTS_BUCKET = "slipstream_tenants"
+LEASES_BUCKET = "slipstream_leases"
 
 
 def stream_of(tenant: str) -> str:

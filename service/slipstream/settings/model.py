@@ -19,6 +19,7 @@ from slipstream.settings.faults import (
 )
 from slipstream.settings.values import (
     Directory,
+    IssuersFile,
     Lower,
     Milliseconds,
     NatsUrls,
@@ -119,7 +120,7 @@ class Settings(BaseSettings):
         examples=["/etc/slipstream/secrets"],
         description="Directory of the tenants' secrets, each a file `TENANT/NAME`: for masking by hash and for signing",
     )
-    issuers: ReadableFile | None = Field(
+    issuers: IssuersFile | None = Field(
         None,
         examples=["/etc/slipstream/issuers.yaml"],
         description="File of the default issuers of tokens; without any, every protected call is 401",

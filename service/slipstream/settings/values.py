@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
+from slipstream.auth.issuers import read_issuers
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _NATS_SCHEMES: Final = ("nats", "tls", "ws", "wss")
@@ -41,6 +43,11 @@ def _readable(path: Path) -> Path:
         raise ValueError("there is no such file")
     if not os.access(path, os.R_OK):
         raise ValueError(f"user {os.geteuid()} may not read this file")
+    return path
+
+
+def _issuers(path: Path) -> Path:
+    read_issuers(path)
     return path
 
 
@@ -80,6 +87,7 @@ Octets = Annotated[int, Unit("bytes")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 NatsUrls = Annotated[str, AfterValidator(_nats_urls)]
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
+IssuersFile = Annotated[ReadableFile, AfterValidator(_issuers)]
 Directory = Annotated[Path, AfterValidator(_directory)]
 Password = Annotated[SecretStr | None, AfterValidator(_printable)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]

@@ -11,6 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from slipstream.protocol.errors import SlipstreamError
 from slipstream.protocol.topic import check_tenant
+from slipstream.tenants.cors import Cors
+from slipstream.tenants.issuer import Issuers
 from slipstream.tenants.part import Part
 from slipstream.tenants.quantity import parse_duration, parse_size
 from slipstream.tenants.shaping import EventKey, EventKeys, Hooks, Masking
@@ -87,15 +89,31 @@ class Publish(Part):
     idempotency: Literal["optional", "required"] = "optional"
 
 
+class Quotas(Part):
+    """What the tenant may have at once, and a second, over all processes together. None: no limit.
+
+    connections: open streams. connections_per_subject: of one token's subject among them. connect_rate: streams begun
+    a second. publish_rate: events a second over HTTP.
+    """
+
+    connections: Annotated[_Count, Field(ge=0, le=10_000_000)] | None = None
+    connections_per_subject: Annotated[_Count, Field(ge=1, le=1_000_000)] | None = None
+    connect_rate: Annotated[_Count, Field(ge=1, le=1_000_000)] | None = None
+    publish_rate: Annotated[_Count, Field(ge=1, le=10_000_000)] | None = None
+
+
 class TenantSpec(Part):
     """What a tenant may have. All of it can be left out.
 
     replicas: copies of the log; more than one needs as many NATS servers in a cluster.
     event_bytes: largest event. topics_per_stream: most topics one stream may name. replay_events: most events that one
     resume replays. compression: `gzip` for readers that accept it, or `none`, where events mix secrets with what an
-    attacker chooses (BREACH). publish: what producers owe.
+    attacker chooses (BREACH). publish: what producers owe. quotas: limits
+    over all processes. cors: which pages of other origins may read and publish.
     ordered: whether readers should see time and sequence in ids (`event_key: auto`). event_key, masking, hooks: how the
     events look to readers, in this order.
+    issuers: whose tokens count; without any, the pod's default ones (`SLIPSTREAM_ISSUERS`). access_token_in_url:
+    whether a token may come in the URL, where proxies and histories keep it.
     """
 
     retention: Annotated[Retention, _NullIsEmpty] = Retention()
@@ -105,10 +123,14 @@ class TenantSpec(Part):
     replay_events: Annotated[_Count, Field(ge=1, le=100_000_000)] | None = None
     compression: Literal["gzip", "none"] | None = None
     publish: Annotated[Publish, _NullIsEmpty] = Publish()
+    quotas: Annotated[Quotas, _NullIsEmpty] = Quotas()
+    cors: Cors | None = None
     ordered: Annotated[bool, Field(strict=True)] = False
     event_key: EventKeys = EventKey()
     masking: Masking = ()
     hooks: Hooks = ()
+    issuers: Issuers = ()
+    access_token_in_url: Annotated[bool, Field(strict=True)] = False
 
 
 class Metadata(Part):

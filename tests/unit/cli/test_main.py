@@ -15,12 +15,14 @@ COMMANDS = (
     ("dev",),
     ("tail",),
     ("publish",),
+    ("token",),
     ("edge",),
     ("check-config",),
     ("tenant", "apply"),
     ("tenant", "get"),
     ("tenant", "list"),
     ("tenant", "delete"),
+    ("tenant", "nats-permissions"),
 )
 
 # What takes long to import; each was seen in some command's own work.

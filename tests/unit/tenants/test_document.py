@@ -101,7 +101,7 @@ spec:
   retention: {max_age: 1x, max_bytes: true, maxage: 5}
   replicas: 6
   replay_events: "10"
-  colour: red
+  flavour: red
 ---
 hello
 ---
@@ -117,8 +117,9 @@ metadata: [acme]
         "document 1 ('acme'): spec.replicas: it should be less than or equal to 5",
         "document 1 ('acme'): spec.replay_events: it should be a valid integer",
         (
-            "document 1 ('acme'): spec.colour: there is no such field; there are retention, replicas, event_bytes, "
-            "topics_per_stream, replay_events, compression, publish, ordered, event_key, masking, hooks"
+            "document 1 ('acme'): spec.flavour: there is no such field; there are retention, replicas, event_bytes, "
+            "topics_per_stream, replay_events, compression, publish, quotas, cors, ordered, event_key, masking, "
+            "hooks, issuers, access_token_in_url"
         ),
         "document 2: 'hello' is no document: begin with apiVersion, kind and metadata",
         "document 3: apiVersion: it is missing",
@@ -191,12 +192,13 @@ def test_bytes_that_are_no_document_are_refused(data: bytes) -> None:
 def test_the_canonical_form() -> None:
     assert to_json(Tenant.of("acme")) == (
         b'{"apiVersion":"slipstream.dev/v1alpha1","kind":"Tenant","metadata":{"name":"acme"},'
-        b'"spec":{"event_key":{"config":{},"strategy":"sequence"},"hooks":[],"masking":[],"ordered":false,'
-        b'"publish":{"idempotency":"optional"},"replicas":1,"retention":{}}}'
+        b'"spec":{"access_token_in_url":false,"event_key":{"config":{},"strategy":"sequence"},"hooks":[],'
+        b'"issuers":[],"masking":[],"ordered":false,"publish":{"idempotency":"optional"},"quotas":{},'
+        b'"replicas":1,"retention":{}}}'
     )
     (full,) = parse_tenants(FULL)
     assert to_json(full).endswith(
-        b'"publish":{"idempotency":"optional"},"replay_events":1000,"replicas":3,'
+        b'"publish":{"idempotency":"optional"},"quotas":{},"replay_events":1000,"replicas":3,'
         b'"retention":{"max_age":86400,"max_bytes":1073741824},"topics_per_stream":8}}'
     )
 

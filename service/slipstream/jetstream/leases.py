@@ -1,0 +1,317 @@
+"""The quotas' shared state in a NATS KV bucket (ADR-8): who lives, what each process was granted, who wants more.
+
+Every process follows the whole bucket with a feed of its own, so that it knows all documents and signs of life in one
+order (see `quotas.lease`); it writes by compare-and-set, one write a key at a time, for all who wait for that key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
+
+import orjson
+
+from slipstream.jetstream.account import Account, refusal
+from slipstream.jetstream.api import Api, ApiError
+from slipstream.jetstream.client import parse_headers
+from slipstream.jetstream.feed import Feed
+from slipstream.jetstream.lease_bucket import PREFIX, STREAM, WRONG_LAST_SEQUENCE, LeaseBucket, granted
+from slipstream.jetstream.subjects import LEASES_BUCKET, Delivered
+from slipstream.protocol.errors import Code, SlipstreamError
+from slipstream.quotas.lease import Lease, Members
+from slipstream.quotas.share import Admitted, Refused, Write
+
+_logger = logging.getLogger(__name__)
+
+_ENTER_SECONDS: Final = 5.0
+_WANT_SECONDS: Final = 0.5
+"""How long the others have to give back what lies idle: some round trips."""
+
+_SLICE: Final = 50
+"""Keys that are looked at in one turn of the loop: there may be one for each subject, and streams wait meanwhile."""
+
+_GOODBYE_SECONDS: Final = 1.0
+_TTL_SECONDS: Final = 60
+
+
+class Leases:
+    """A `quotas.grants.Grants`. `run` follows the bucket, `renew` shows that this process lives; both run for ever.
+
+    lease: seconds after which the others take this process for gone; a sign of life is sent every third of it.
+    """
+
+    def __init__(self, api: Api, feed_api: Api, process: str, lease: float) -> None:
+        self._bucket = LeaseBucket(api)
+        self._process = process
+        self._third = lease / 3
+        self._ttl = f"{max(_TTL_SECONDS, math.ceil(4 * lease))}s"
+        self._lease = Lease(lease)
+        self._members = Members(lease)
+        self._accounts: dict[str, Account] = {}
+        self._sent: dict[int, float] = {}
+        self._signs = 0
+        self._created = ""
+        self._until = 0
+        self._feed = Feed(
+            api,
+            feed_api,
+            STREAM,
+            f"{process}-leases",
+            take=self._take,
+            locate=self._locate,
+            confirm=self._confirm,
+        )
+
+    @property
+    def living(self) -> int:
+        """How many processes are alive, this one included."""
+        return self._members.living
+
+    @property
+    def holds(self) -> bool:
+        """Whether this process may admit what it is granted."""
+        return self._lease.holds(time.monotonic())
+
+    async def run(self) -> None:
+        """Follow the bucket until cancelled."""
+        await self._feed.run()
+
+    async def renew(self) -> None:
+        """Say that this process lives, and tidy what lies idle, every third of a lease, until cancelled."""
+        await self._feed.attached.wait()
+        while True:
+            pause = self._third
+            try:
+                await self._show()
+            except (ApiError, SlipstreamError) as error:
+                pause /= 5
+                _logger.warning("the lease of this process cannot be renewed: %s", error)
+            await self._tidy()
+            await asyncio.sleep(pause)
+
+    async def close(self) -> None:
+        """Say that this process goes, so that the others have its share at once; end what is under way."""
+        tasks = [account.task for account in self._accounts.values() if account.task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_GOODBYE_SECONDS)
+        if self._lease.holds(time.monotonic()):
+            with suppress(ApiError, SlipstreamError, TimeoutError):  # else the lease ends by itself
+                async with asyncio.timeout(_GOODBYE_SECONDS):
+                    await self._bucket.put(f"live.{self._process}", b"", {"KV-Operation": "DEL", "Nats-TTL": self._ttl})
+
+    # -- what `quotas.grants.Grants` asks for
+
+    async def enter(self, key: str, limit: int | None) -> None:
+        """See `Grants.enter`."""
+        account = self._account(key, limit)
+        decision = account.share.admit(time.monotonic(), holds=self.holds)
+        if isinstance(decision, Admitted):
+            return
+        if isinstance(decision, Refused) or (limit is not None and len(account) >= limit):
+            raise refusal(limit, decision)
+        turn = account.queue()
+        self._begin(key, account)
+        try:
+            async with asyncio.timeout(_ENTER_SECONDS):
+                await turn
+        except TimeoutError as error:
+            account.forget(turn)
+            raise _unasked("the other processes took too long") from error
+        except BaseException:
+            account.forget(turn)
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                # It was let in, and leaves in the same moment.
+                self.leave(key)
+            raise
+
+    def leave(self, key: str) -> None:
+        """See `Grants.leave`."""
+        account = self._accounts[key]
+        account.share.release()
+        account.settle(time.monotonic(), holds=self.holds)
+        if account.share.generous > time.monotonic():
+            self._begin(key, account)
+
+    def resize(self, key: str, limit: int | None) -> None:
+        """See `Grants.resize`."""
+        account = self._accounts.get(key)
+        if account is not None and account.share.limit != limit:
+            account.share.limit = limit
+            account.tidy = True
+            self._begin(key, account)
+
+    def document(self) -> Mapping[str, Mapping[str, int]]:
+        """See `Grants.document`."""
+        return {
+            key: {
+                "in_use": account.share.in_use,
+                "granted": account.share.granted,
+                "overshoot": account.share.overshoot,
+            }
+            for key, account in self._accounts.items()
+        }
+
+    # -- one key's work: at most one task, while there is something to write or somebody waits
+
+    def _account(self, key: str, limit: int | None) -> Account:
+        account = self._accounts.get(key)
+        if account is None:
+            account = self._accounts[key] = Account(self._process, limit)
+        account.share.limit = limit
+        return account
+
+    def _begin(self, key: str, account: Account) -> None:
+        if account.task is None:
+            account.task = asyncio.create_task(self._work(key, account), name=f"leases-{key}")
+            account.task.add_done_callback(lambda task: self._ended(key, account, task))
+
+    def _ended(self, key: str, account: Account, task: asyncio.Task[None]) -> None:
+        account.task = None
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            _logger.error("the share of %s could not be settled: %r", key, error)
+        if task.cancelled() or error is not None:
+            account.refuse(_unasked("this process stopped asking"))
+        elif len(account):
+            self._begin(key, account)
+
+    async def _tidy(self) -> None:
+        for number, (key, account) in enumerate(list(self._accounts.items()), 1):
+            if self._accounts.get(key) is not account:
+                continue
+            if account.idle:
+                del self._accounts[key]
+            else:
+                account.tidy = True
+                self._begin(key, account)
+            if not number % _SLICE:
+                await asyncio.sleep(0)
+
+    async def _work(self, key: str, account: Account) -> None:
+        since: float | None = None
+        while True:
+            now, holds = time.monotonic(), self.holds
+            if account.settle(now, holds=holds):
+                since = None
+            account.changed.clear()
+            write = account.share.plan(len(account), self._members, now, holds=holds, tidy=account.tidy)
+            account.tidy = False
+            if write is None and not len(account):
+                return
+            try:
+                if write is not None:
+                    await self._write(key, account, write)
+                elif since is None:
+                    since = now
+                    if holds:
+                        await self._bucket.put(f"want.{key}", self._process.encode(), {"Nats-TTL": self._ttl})
+                elif now - since < _WANT_SECONDS:
+                    await account.change(since + _WANT_SECONDS - now)
+                elif holds:
+                    account.refuse(refusal(account.share.limit, account.share.full(now)))
+                else:
+                    account.refuse(_unasked("NATS did not answer for too long"))
+            except (ApiError, SlipstreamError) as error:
+                # Said aloud by `renew`, once for all keys; here each who waits is told.
+                _logger.debug("the share of %s cannot be asked for: %s", key, error)
+                account.refuse(_unasked(str(error)))
+                return
+
+    async def _write(self, key: str, account: Account, write: Write) -> None:
+        headers = {"Nats-Expected-Last-Subject-Sequence": str(write.expected)}
+        if not write.document:
+            headers["Nats-TTL"] = self._ttl
+        try:
+            revision = await self._bucket.put(key, orjson.dumps(write.document), headers)
+        except ApiError as error:
+            if error.err_code != WRONG_LAST_SEQUENCE:
+                raise
+            await self._read(key, account)
+        else:
+            account.share.written(write, revision)
+
+    async def _read(self, key: str, account: Account) -> None:
+        """What stands there now, said by the leader; the feed may be a little behind."""
+        entry = await self._bucket.get(key)
+        if entry is None:
+            account.share.gone()
+        else:
+            account.share.seen(granted(key, entry.value), entry.revision)
+
+    async def _show(self) -> None:
+        self._signs += 1
+        number = self._signs
+        self._sent[number] = time.monotonic()
+        # Those of which nothing came back; the last three may still come.
+        self._sent.pop(number - 4, None)
+        await self._bucket.put(f"live.{self._process}", b"%d" % number, {"Nats-TTL": self._ttl})
+
+    # -- the feed
+
+    async def _locate(self, _last: int | None) -> int:
+        """From the beginning, always: the bucket is small, and an entry that expired is told by its absence."""
+        try:
+            created = await self._bucket.created()
+            self._until = await self._bucket.newest()
+        except ApiError as error:
+            raise SlipstreamError(
+                Code.UPSTREAM_UNAVAILABLE, f"the bucket {LEASES_BUCKET} cannot be read: {error}", retry_after=2.0
+            ) from error
+        if self._created not in ("", created):
+            _logger.warning("the bucket %s was made anew: all shares begin again", LEASES_BUCKET)
+            self._lease.drop()
+            for account in self._accounts.values():
+                account.share.gone()
+        self._created = created
+        self._members.clear()
+        self._members.loaded = not self._until
+        return 0
+
+    async def _confirm(self) -> bool:
+        return await self._bucket.created() == self._created
+
+    def _take(self, delivered: Delivered, subject: str, data: bytes, raw: bytes) -> bool:
+        seq, time_ms = delivered.stream_seq, delivered.time_ms
+        kind, _, name = subject.removeprefix(PREFIX).partition(".")
+        removed = bool(raw) and "KV-Operation" in parse_headers(raw)
+        self._members.read(seq, time_ms)
+        if kind == "live":
+            if removed:
+                self._members.left(name)
+            else:
+                self._members.heard(name, time_ms)
+                if name == self._process:
+                    self._shown(data)
+        elif kind == "quota" and (account := self._accounts.get(f"{kind}.{name}")) is not None:
+            account.share.seen({} if removed else granted(name, data), seq)
+            account.changed.set()
+        elif kind == "want" and data != self._process.encode() and (account := self._accounts.get(name)) is not None:
+            account.share.wanted(time.monotonic())
+            self._begin(name, account)
+        if seq >= self._until:
+            self._members.loaded = True
+        return True
+
+    def _shown(self, data: bytes) -> None:
+        """A sign of life of ours was stored, and everything before it is known."""
+        sent_at = self._sent.pop(int(data), None) if data.isdigit() else None
+        if sent_at is not None and self._lease.renewed(sent_at, time.monotonic()):
+            for key, account in self._accounts.items():
+                account.share.lapsed()
+                account.changed.set()
+                if len(account):
+                    # The others are written anew when it is tidied, or when somebody comes.
+                    self._begin(key, account)
+
+
+def _unasked(why: str) -> SlipstreamError:
+    return SlipstreamError(
+        Code.UPSTREAM_UNAVAILABLE, f"the quota cannot be checked now ({why}): try again", retry_after=2.0
+    )

@@ -1,0 +1,90 @@
+"""Who is alive: by the log's own clock for the others, by our own for ourselves.
+
+Every process writes a sign of life into one log, and every process reads that log whole and in order. Ages are
+differences between two stored times of that log, so the clocks of the processes do not matter. A process counts its
+own lease from the moment before it sent the sign, and only once it has read the sign in the log: by then it has read
+whatever was done to it before, and it stops before anybody else can take it for gone.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_MARGIN: Final = 0.1
+"""The part of a lease by which its holder gives up early: for clocks of NATS servers that step, or run apart."""
+
+
+class Lease:
+    """The lease of this process. `seconds` is how long the others wait; times are monotonic seconds."""
+
+    __slots__ = ("_seconds", "_until")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds * (1 - _MARGIN)
+        self._until = float("-inf")
+
+    def holds(self, now: float) -> bool:
+        """Whether nobody can have taken us for gone."""
+        return now < self._until
+
+    def renewed(self, sent_at: float, now: float) -> bool:
+        """A sign of life that we sent at `sent_at` was read in the log; True when the lease had lapsed before."""
+        lapsed = now >= self._until
+        self._until = max(self._until, sent_at + self._seconds)
+        return lapsed
+
+    def drop(self) -> None:
+        """The log is another one: hold nothing until a sign of life was read in it."""
+        self._until = float("-inf")
+
+
+class Members:
+    """The processes that the log shows, as far as it was read.
+
+    position: the last sequence read. loaded: whether the log was read to what was its end at the start; until then
+    everybody counts as alive.
+    """
+
+    __slots__ = ("_heard", "_lease_ms", "_now_ms", "loaded", "position")
+
+    def __init__(self, lease: float) -> None:
+        self._lease_ms = lease * 1000
+        self._heard: dict[str, int] = {}
+        self._now_ms = 0
+        self.position = 0
+        self.loaded = False
+
+    def clear(self) -> None:
+        """The log is read from its beginning again."""
+        self._heard.clear()
+        self._now_ms = self.position = 0
+        self.loaded = False
+
+    def read(self, seq: int, time_ms: int) -> None:
+        """An entry of the log, stored at `time_ms`, whatever it says."""
+        self.position = max(self.position, seq)
+        self._now_ms = max(self._now_ms, time_ms)
+
+    def heard(self, process: str, time_ms: int) -> None:
+        """A sign of life."""
+        self._heard[process] = time_ms
+
+    def left(self, process: str) -> None:
+        """A process said that it goes, or its last sign of life was cleared away."""
+        self._heard.pop(process, None)
+
+    def lapsed(self, process: str, revision: int) -> bool:
+        """Whether what `process` wrote at or before `revision` is without an owner.
+
+        Not while the log was read less far than `revision`: its writer may have come back just before.
+        """
+        return self.loaded and revision <= self.position and not self._alive(process)
+
+    @property
+    def living(self) -> int:
+        """How many processes are alive; at least one, ourselves."""
+        return max(1, sum(map(self._alive, self._heard)))
+
+    def _alive(self, process: str) -> bool:
+        heard = self._heard.get(process)
+        return heard is not None and self._now_ms - heard <= self._lease_ms

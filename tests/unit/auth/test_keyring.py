@@ -1,0 +1,136 @@
+"""Where keys come from: one reading for all who wait, and none of their troubles for the others."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from slipstream.auth.jwks import COOLDOWN, FRESH
+from slipstream.auth.keyring import FetchError, Keyring, SecretAbsent
+from slipstream.protocol.errors import Code, SlipstreamError
+from slipstream.tenants.issuer import Issuer
+from tests.tokens import ISSUER, ec_key, jwk
+
+REMOTE = Issuer(issuer=ISSUER, jwks_url="https://id.example/jwks")
+SECRET = Issuer(issuer=ISSUER, secret="dev")
+KID = jwk(ec_key())["kid"]
+
+
+class Web:
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.asked = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.keys = [ec_key()]
+        self.fault: Exception | None = None
+        self.secret = b"s" * 32
+        self.keyring = Keyring(self.fetch, self.secret_of, lambda: self.now)
+
+    async def fetch(self, url: str) -> bytes:
+        self.asked += 1
+        await self.gate.wait()
+        if self.fault is not None:
+            raise self.fault
+        return json.dumps({"keys": [jwk(key) for key in self.keys]}).encode()
+
+    def secret_of(self, tenant: str, name: str) -> bytes:
+        if not self.secret:
+            raise SecretAbsent("put it there")
+        return self.secret
+
+    async def find(self, kid: str | None = KID, issuer: Issuer = REMOTE) -> Any:
+        return await self.keyring.find(issuer, "acme", kid, "HS256" if issuer.secret else "ES256")
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_all_who_come_at_once_share_one_reading() -> None:
+    web = Web()
+    web.gate.clear()
+    waiting = [asyncio.create_task(web.find()) for _ in range(100)]
+    await settle()
+    waiting[0].cancel()
+    web.gate.set()
+    found = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(found[0], asyncio.CancelledError), "who leaves takes the keys from nobody"
+    assert not any(isinstance(one, BaseException) for one in found[1:])
+    assert web.asked == 1
+
+
+async def test_a_reading_behind_the_scenes_keeps_nobody_waiting() -> None:
+    web = Web()
+    await web.find()
+    web.now = FRESH
+    web.gate.clear()
+    await web.find()
+    await settle()
+    assert web.asked == 2
+    await web.find()
+    await web.keyring.close()
+    assert web.asked == 2
+
+
+@pytest.mark.parametrize("fault", [FetchError("away"), ValueError("no keys")])
+async def test_an_issuer_that_is_away_is_503_until_it_is_back(fault: Exception) -> None:
+    web = Web()
+    web.fault = fault
+    for _ in range(3):
+        with pytest.raises(SlipstreamError) as caught:
+            await web.find()
+        assert caught.value.code is Code.UPSTREAM_UNAVAILABLE
+        assert caught.value.retry_after == COOLDOWN
+    assert web.asked == 1
+    web.fault, web.now = None, COOLDOWN
+    await web.find()
+
+
+async def test_a_fault_of_our_own_does_not_stop_the_readings_for_ever() -> None:
+    web = Web()
+    web.fault = RuntimeError("broken")
+    with pytest.raises(RuntimeError):
+        await web.find()
+    web.fault, web.now = None, COOLDOWN
+    await web.find()
+
+
+async def test_made_up_names_cost_one_reading() -> None:
+    web = Web()
+    await web.find()
+    for number in range(20):
+        with pytest.raises(SlipstreamError) as caught:
+            await web.find(f"made-up-{number}")
+        assert caught.value.code is Code.UNAUTHORIZED
+    assert web.asked == 2
+    with pytest.raises(SlipstreamError):
+        await web.find("x" * 129)
+
+
+async def test_a_key_that_is_new_is_found_at_once() -> None:
+    web = Web()
+    await web.find()
+    web.keys = [ec_key(1)]
+    assert await web.find(jwk(ec_key(1))["kid"])
+    assert web.asked == 2
+
+
+async def test_a_secret_that_is_absent_or_short_is_told_to_the_operator_alone(caplog: pytest.LogCaptureFixture) -> None:
+    web = Web()
+    assert await web.find(issuer=SECRET) == web.secret
+    for secret in (b"", b"short"):
+        web.secret = secret
+        caplog.clear()
+        for _ in range(2):
+            with pytest.raises(SlipstreamError) as caught:
+                await web.find(issuer=SECRET)
+            assert caught.value.message.endswith("signed by an issuer of its tenant")
+        web.secret = b"s" * 32
+        assert await web.find(issuer=SECRET)
+        assert len(caplog.records) == 1
+        assert "short" not in caplog.text
