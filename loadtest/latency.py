@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Self
 
 _BITS: Final = 7
 _STEPS: Final = 1 << (_BITS - 1)
@@ -19,6 +19,11 @@ class Histogram:
 
     def __init__(self, buckets: Mapping[int, int] | None = None) -> None:
         self.buckets: Counter[int] = Counter(buckets or {})
+
+    @classmethod
+    def parse(cls, buckets: Mapping[str, int]) -> Self:
+        """From its form in JSON, where the keys of an object are texts."""
+        return cls({int(bucket): count for bucket, count in buckets.items()})
 
     def record(self, ns: int) -> None:
         """Count one time. Raises ValueError when it is negative: the clocks disagree, and nothing measured is true."""

@@ -25,9 +25,10 @@ import nats.errors
 import orjson
 
 from loadtest.payload import Template, templates
-from loadtest.publisher import Schedule, changed_within, commands
-from loadtest.roamed import Produced, ProducerReport, write
+from loadtest.publisher import Schedule, changed_within, obey
+from loadtest.roamed import Produced, ProducerReport
 from loadtest.subscriptions import topic
+from loadtest.tally import write
 from slipstream.demo import flights
 
 _ACK_SECONDS: Final = 2.0
@@ -169,35 +170,19 @@ def _report(producer: Producer, reports: BinaryIO, *, asked: bool, account: bool
     write(ProducerReport(time.monotonic_ns(), asked, producer.produced, counts), reports)
 
 
-async def _obey(producer: Producer, reports: BinaryIO) -> None:
-    """Follow the commands until they end, reporting every second."""
-    given = await commands()
-    while True:
-        try:
-            async with asyncio.timeout(1.0):
-                line = (await given.readline()).decode().split()
-        except TimeoutError:
-            _report(producer, reports, asked=False)
-            continue
-        match line:
-            case ["rate", rate]:
-                producer.set_rate(float(rate))
-            case ["report" | "account" as word]:
-                _report(producer, reports, asked=True, account=word == "account")
-            case []:
-                return
-            case _:
-                raise ValueError(f"{line} is no command: rate EVENTS_PER_SECOND, report, or account")
-
-
 async def produce(target: Target, plan: Plan, reports: BinaryIO) -> None:
     """Publish as the commands on stdin say, until they end."""
     producer = Producer(plan, target, itertools.cycle(templates(flights())))
     _report(producer, reports, asked=False)
+    answers = {
+        "": lambda: _report(producer, reports, asked=False),
+        "report": lambda: _report(producer, reports, asked=True),
+        "account": lambda: _report(producer, reports, asked=True, account=True),
+    }
     tasks = {
         asyncio.create_task(producer.run(), name="publish"),
         asyncio.create_task(producer.try_again(), name="try again"),
-        asyncio.create_task(_obey(producer, reports), name="commands"),
+        asyncio.create_task(obey(producer.set_rate, answers), name="commands"),
     }
     done, left = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in left:

@@ -11,7 +11,7 @@ import asyncio
 import itertools
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, Protocol
 
@@ -158,25 +158,28 @@ async def commands() -> asyncio.StreamReader:
     return reader
 
 
-async def _obey(publisher: Publisher, reports: BinaryIO) -> None:
-    """Follow the commands until they end, reporting every second."""
+async def obey(set_rate: Callable[[float], None], answers: Mapping[str, Callable[[], None]]) -> None:
+    """Follow the commands until they end: `rate EVENTS_PER_SECOND`, and the words of `answers`.
+
+    The answer to the empty word is given by itself, every second in which no command comes.
+    """
     given = await commands()
     while True:
         try:
             async with asyncio.timeout(1.0):
                 line = (await given.readline()).decode().split()
         except TimeoutError:
-            _report(publisher, reports, asked=False)
+            answers[""]()
             continue
         match line:
             case ["rate", rate]:
-                publisher.set_rate(float(rate))
-            case ["report"]:
-                _report(publisher, reports, asked=True)
+                set_rate(float(rate))
+            case [word] if word in answers:
+                answers[word]()
             case []:
                 return
             case _:
-                raise ValueError(f"{line} is no command: rate EVENTS_PER_SECOND, or report")
+                raise ValueError(f"{line} is no command: rate EVENTS_PER_SECOND, {', '.join(filter(None, answers))}")
 
 
 def _report(publisher: Publisher, reports: BinaryIO, *, asked: bool) -> None:
@@ -189,7 +192,11 @@ async def publish_to(target: Target, plan: Plan, reports: BinaryIO) -> None:
     publisher = Publisher(plan, target, itertools.cycle(templates(flights())))
     _report(publisher, reports, asked=False)
     publishing = asyncio.create_task(publisher.run(), name="publish")
-    obeying = asyncio.create_task(_obey(publisher, reports), name="commands")
+    answers = {
+        "": lambda: _report(publisher, reports, asked=False),
+        "report": lambda: _report(publisher, reports, asked=True),
+    }
+    obeying = asyncio.create_task(obey(publisher.set_rate, answers), name="commands")
     done, _ = await asyncio.wait({publishing, obeying}, return_when=asyncio.FIRST_COMPLETED)
     publishing.cancel()
     obeying.cancel()

@@ -21,7 +21,7 @@ import orjson
 from loadtest.latency import Histogram
 from loadtest.machine import raise_descriptor_limit
 from loadtest.readers import Refused, parse_head
-from loadtest.tally import Findings
+from loadtest.tally import Findings, write
 from loadtest.wire import MalformedBody, MarkerCounter, StreamInspector
 
 _HEAD_MAX: Final = 16 * 1024
@@ -198,29 +198,13 @@ class Returning:
         self.storm.fail(reason)
 
 
-def write(storm: Storm, out: BinaryIO) -> None:
-    """Write a report as one JSON line."""
-    out.write(orjson.dumps(storm, default=_plain, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE))
-    out.flush()
-
-
 def read(line: bytes) -> Storm:
     """A report from its line."""
     given = orjson.loads(line)
     inspected = given.pop("inspected")
-    inspected["latency"] = _histogram(inspected["latency"])
-    first, whole = _histogram(given.pop("first")), _histogram(given.pop("whole"))
+    inspected["latency"] = Histogram.parse(inspected["latency"])
+    first, whole = Histogram.parse(given.pop("first")), Histogram.parse(given.pop("whole"))
     return Storm(**given, first=first, whole=whole, inspected=Findings(**inspected))
-
-
-def _histogram(buckets: dict[str, int]) -> Histogram:
-    return Histogram({int(bucket): count for bucket, count in buckets.items()})
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Histogram):
-        return value.buckets
-    raise TypeError(f"a report holds a {type(value).__name__}, which has no JSON form")
 
 
 def main(arguments: list[str]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 
@@ -76,24 +76,12 @@ class ProducerReport:
     counts: list[int]
 
 
-def write(report: RoamReport | ProducerReport, out: BinaryIO) -> None:
-    """Write a report as one JSON line."""
-    out.write(orjson.dumps(report, default=_buckets, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE))
-    out.flush()
-
-
-def _buckets(value: object) -> object:
-    if isinstance(value, Histogram):
-        return value.buckets
-    raise TypeError(f"a report holds a {type(value).__name__}, which has no JSON form")
-
-
 def roam_report(line: bytes) -> RoamReport:
     """A report of clients from its line. Raises ValueError or TypeError when the line is something else."""
     given = orjson.loads(line)
     roamed = given.pop("roamed")
     inspected = roamed.pop("inspected")
-    latency, missed = _histogram(inspected.pop("latency")), _histogram(roamed.pop("missed"))
+    latency, missed = Histogram.parse(inspected.pop("latency")), Histogram.parse(roamed.pop("missed"))
     findings = Findings(**_counted(inspected, "errors"), latency=latency)
     return RoamReport(**given, roamed=Roamed(**_counted(roamed, "failed", "ended"), inspected=findings, missed=missed))
 
@@ -103,10 +91,6 @@ def producer_report(line: bytes) -> ProducerReport:
     given = orjson.loads(line)
     produced = given.pop("produced")
     return ProducerReport(**given, produced=Produced(**_counted(produced, "again")))
-
-
-def _histogram(buckets: dict[str, int]) -> Histogram:
-    return Histogram({int(bucket): count for bucket, count in buckets.items()})
 
 
 def _counted(fields: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -28,8 +28,9 @@ import orjson
 
 from loadtest.machine import raise_descriptor_limit
 from loadtest.readers import Refused, data_segments, parse_head
-from loadtest.roamed import Roamed, RoamReport, write
+from loadtest.roamed import Roamed, RoamReport
 from loadtest.roamer import Client, Plan
+from loadtest.tally import write
 from loadtest.wire import FrameCounter, MalformedBody, Past, StreamInspector
 
 _CONNECTING_MAX: Final = 256

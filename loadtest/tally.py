@@ -104,8 +104,8 @@ class PublisherReport:
     published: Published
 
 
-def write(report: ReaderReport | PublisherReport, out: BinaryIO) -> None:
-    """Write a report as one JSON line."""
+def write(report: object, out: BinaryIO) -> None:
+    """Write a report, a dataclass, as one JSON line."""
     out.write(orjson.dumps(report, default=_buckets, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE))
     out.flush()
 
@@ -121,7 +121,7 @@ def reader_report(line: bytes) -> ReaderReport:
     given = orjson.loads(line)
     received = given.pop("received")
     inspected = received.pop("inspected")
-    latency = Histogram({int(bucket): count for bucket, count in inspected.pop("latency").items()})
+    latency = Histogram.parse(inspected.pop("latency"))
     errors = Counter(inspected.pop("errors"))
     failed, ended = Counter(received.pop("failed")), Counter(received.pop("ended"))
     findings = Findings(**inspected, errors=errors, latency=latency)

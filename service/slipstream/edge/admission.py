@@ -22,18 +22,20 @@ class Ticket:
 
     def __init__(self, grants: Grants) -> None:
         self._grants = grants
-        self._keys: list[str] = []
+        self._keys: tuple[str, ...] = ()
         self.kept = False
 
     async def take(self, key: str, limit: int | None) -> None:
         """One more place. Raises what `Grants.enter` does."""
         await self._grants.enter(key, limit)
-        self._keys.append(key)
+        self._keys += (key,)
 
     def close(self) -> None:
         """Give back all."""
         while self._keys:
-            self._grants.leave(self._keys.pop())
+            *rest, key = self._keys
+            self._keys = tuple(rest)
+            self._grants.leave(key)
 
 
 class Admission:

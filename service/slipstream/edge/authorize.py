@@ -12,7 +12,7 @@ from aiohttp import web
 
 from slipstream.auth.claims import EVERYTHING, Patterns, Token
 from slipstream.auth.verify import peek
-from slipstream.edge.cors import cors_headers
+from slipstream.edge.cors import cookie_counts
 from slipstream.edge.query import Query, parse_tenant
 from slipstream.edge.services import SERVICES, Services
 from slipstream.protocol.errors import Code, SlipstreamError, quoted
@@ -25,8 +25,6 @@ SUBSCRIBE: Final[Right] = "subscribe"
 PUBLISH: Final[Right] = "publish"
 
 COOKIE: Final = "__Host-slipstream"
-_OWN_SITE: Final = frozenset({"same-origin", "same-site", "none"})
-"""Who asked, by `Sec-Fetch-Site` (W3C Fetch Metadata 2.4), that is no other site; `none` is the address bar."""
 URL_PARAMETER: Final = "access_token"
 """RFC 6750 section 2.3, which also says why not: URLs are kept by browsers, proxies and their logs."""
 
@@ -158,22 +156,12 @@ def _credential(request: web.Request, services: Services) -> str:
     if in_url and in_url[0] and _takes_urls(request, services, in_url[0]):
         return in_url[0]
     cookie = request.cookies.get(COOKIE)
-    if cookie and _own_request(request):
+    if cookie and cookie_counts(request):
         return cookie
     raise SlipstreamError(
         Code.UNAUTHORIZED,
         "there is no token: send Authorization: Bearer TOKEN; one in the URL counts only where the tenant allows it",
     )
-
-
-def _own_request(request: web.Request) -> bool:
-    """Whether a browser says that this comes from our own site, or from a page that may send credentials.
-
-    A browser adds cookies to whatever any page asks for; these headers no page can forge.
-    """
-    if request.headers.get("Sec-Fetch-Site") in _OWN_SITE:
-        return True
-    return cors_headers(request).get("Access-Control-Allow-Credentials") == "true"
 
 
 def _takes_urls(request: web.Request, services: Services, text: str) -> bool:

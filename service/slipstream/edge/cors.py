@@ -19,7 +19,7 @@ from slipstream.edge.services import SERVICES
 from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.tenants.cors import MAX_AGE
 from slipstream.tenants.model import Tenant
-from slipstream.tenants.origin import allowed, allowed_by_any, together, written_by_browser
+from slipstream.tenants.origin import allowed, allowed_by_any, cookie_allowed, together, written_by_browser
 from slipstream.tenants.registry import Registry
 
 _EXPOSED: Final = "Retry-After, Idempotency-Support, traceparent, X-Retry-Policy, X-Retry-Backoff-Base"
@@ -91,6 +91,17 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
 def cors_headers(request: web.Request) -> Mapping[str, str]:
     """The CORS headers of every answer to `request`, refusals too; none where its origin is not allowed."""
     return _decision(request).headers
+
+
+def cookie_counts(request: web.Request) -> bool:
+    """Whether a credential that came as a cookie counts, by the rules of the tenant that the request names."""
+    try:
+        name = parse_tenant(request.query, request.headers)
+    except SlipstreamError:
+        name = None  # whoever needs the tenant says what is wrong with it
+    tenant = request.app[SERVICES].registry.get(name) if name else None
+    cors = None if tenant is None else tenant.spec.cors
+    return cookie_allowed(request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin"), cors)
 
 
 def preflight_headers(request: web.Request) -> Mapping[str, str]:

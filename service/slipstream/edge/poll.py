@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 
 import orjson
 from aiohttp import web
@@ -16,6 +15,7 @@ from slipstream.edge.subscribe import admit
 from slipstream.fanout.encode import enveloped
 from slipstream.fanout.page import page
 from slipstream.fanout.start import start
+from slipstream.protocol.timestamp import rfc3339
 
 
 async def poll(request: web.Request) -> web.StreamResponse:
@@ -47,7 +47,7 @@ async def poll(request: web.Request) -> web.StreamResponse:
                     "id": event.id,
                     "topic": event.topic,
                     "event": event.event or "message",
-                    "time": _rfc3339(event.time_ms),
+                    "time": rfc3339(event.time_ms),
                     "data": (enveloped(tenant.name, event) if look.envelope else event.data).decode(),
                     **({} if event.signature is None else {"signature": event.signature}),
                 }
@@ -59,7 +59,3 @@ async def poll(request: web.Request) -> web.StreamResponse:
         }
     headers = {"Content-Type": "application/json", "Cache-Control": "no-store", **common_headers(request)}
     return web.Response(body=orjson.dumps(document), headers=headers)
-
-
-def _rfc3339(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

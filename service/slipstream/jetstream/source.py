@@ -16,6 +16,7 @@ from slipstream.jetstream.subjects import stream_of
 from slipstream.log.source import Batch, State
 from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.protocol.event import Record, make_record
+from slipstream.protocol.timestamp import rfc3339
 from slipstream.protocol.topic import Filters, subject, topic_of
 
 _BATCH_BYTES = 256 * 1024
@@ -69,7 +70,7 @@ class JetStreamSource:
         """See `Source.first_since`."""
         if time_ms > _LATEST_MS:
             return None
-        messages, _ = await self._get({"start_time": streams.format_time(max(0, time_ms)), "batch": 1})
+        messages, _ = await self._get({"start_time": rfc3339(max(0, time_ms)), "batch": 1})
         return messages[0].seq if messages else None
 
     async def time_of(self, seq: int) -> int | None:

@@ -54,11 +54,6 @@ def parse_time_ms(text: str) -> int | None:
     return int(seconds.timestamp()) * 1000 + int((match[2] or "0").ljust(9, "0")) // 1_000_000
 
 
-def format_time(time_ms: int) -> str:
-    """Milliseconds since the epoch as RFC 3339."""
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def derive_epoch(stream: str, created: str) -> str:
     """Eight characters `[a-z0-9]` for this incarnation of a stream.
 

@@ -9,7 +9,6 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import unquote
 
@@ -18,6 +17,7 @@ import orjson
 from slipstream.protocol.errors import Code, SlipstreamError, quoted
 from slipstream.protocol.publication import Publication, parse_members, publication, text_of, unrepeated, utf8
 from slipstream.protocol.raw_json import Members, Raw, is_json
+from slipstream.protocol.timestamp import rfc3339
 
 SPECVERSION: Final = "1.0"
 HEADER_PREFIX: Final = "ce-"
@@ -83,7 +83,7 @@ def envelope(
         "source": f"/tenants/{tenant}",
         "type": event or DEFAULT_TYPE,
         "subject": topic,
-        "time": datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "time": rfc3339(time_ms),
         "datacontenttype": "application/json" if json else "text/plain",
         **({} if signature is None else {"signature": signature}),
     }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Protocol
 
 
+@lru_cache(maxsize=4096)  # each stream keeps its keys: one text for all streams of a tenant
 def tenant_key(tenant: str) -> str:
     """The key of a tenant's connections."""
     return f"quota.{tenant}"

@@ -13,10 +13,10 @@ from slipstream.jetstream.stream import (
     describe,
     desired,
     epoch_of,
-    format_time,
     parse_time_ms,
 )
 from slipstream.log.source import State
+from slipstream.protocol.timestamp import rfc3339
 
 CREATED = "2026-11-23T10:00:00.123456789Z"
 BEGIN = 1_763_892_000_000
@@ -89,7 +89,7 @@ def test_anything_else_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("time_ms", [0, 1, 999, 1000, BEGIN, BEGIN + 7, 1_732_000_000_123, 4_102_444_800_001])
 def test_a_time_that_is_written_is_read_as_the_same(time_ms: int) -> None:
-    assert parse_time_ms(format_time(time_ms)) == time_ms
+    assert parse_time_ms(rfc3339(time_ms)) == time_ms
 
 
 def test_an_epoch_is_eight_characters_that_all_pods_derive_alike() -> None:

@@ -50,6 +50,7 @@ async def stream_state(api: "Api", name: str) -> dict[str, Any] | None:
     from slipstream.jetstream import stream as streams  # noqa: PLC0415 - heavy
     from slipstream.jetstream.subjects import stream_of  # noqa: PLC0415 - heavy
     from slipstream.protocol.errors import Code, SlipstreamError  # noqa: PLC0415 - heavy
+    from slipstream.protocol.timestamp import rfc3339  # noqa: PLC0415 - heavy
 
     try:
         info = await streams.info(api, stream_of(name))
@@ -58,7 +59,7 @@ async def stream_state(api: "Api", name: str) -> dict[str, Any] | None:
             return None
         raise
     state = streams.describe(info).state
-    last_time = None if state.last_time_ms is None else streams.format_time(state.last_time_ms)
+    last_time = None if state.last_time_ms is None else rfc3339(state.last_time_ms)
     return {
         "name": stream_of(name),
         "epoch": state.epoch,
