@@ -1,32 +1,27 @@
-"""The composition root: the only module that names every concrete part and puts them together."""
+"""An edge: all its parts, made and put together in order."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import random
-import resource
 import secrets
-import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-import uvloop
-
+from slipstream.app.connect import access
+from slipstream.app.options import edge_options, hub_options
 from slipstream.auth.issuers import IssuersOf, read_issuers
 from slipstream.auth.keyring import Keyring, SecretAbsent
 from slipstream.auth.verify import Verifier
 from slipstream.edge.admission import Admission
 from slipstream.edge.jwks_client import JwksClient
 from slipstream.edge.server import Server
-from slipstream.edge.services import Options as EdgeOptions
 from slipstream.edge.services import Services
 from slipstream.fanout.connection import Connection, Ending
 from slipstream.fanout.hub import Hub
-from slipstream.fanout.hub import Options as HubOptions
 from slipstream.hooks.shapers import Limits as HookLimits
 from slipstream.hooks.shapers import Shapers
 from slipstream.hooks.sink import Buffer, StagedSink
@@ -36,10 +31,9 @@ from slipstream.jetstream.bucket import Bucket, TenantFollower
 from slipstream.jetstream.direct import Direct
 from slipstream.jetstream.follow import Follower
 from slipstream.jetstream.leases import Leases
-from slipstream.jetstream.link import Access, Link
+from slipstream.jetstream.link import Link
 from slipstream.jetstream.publish import Publisher
 from slipstream.jetstream.source import JetStreamSource
-from slipstream.log.ring import Limits
 from slipstream.log.source import Sink
 from slipstream.protocol import control
 from slipstream.protocol.errors import Code, SlipstreamError
@@ -49,45 +43,9 @@ from slipstream.resilience.supervise import Supervisor
 from slipstream.settings import Settings
 from slipstream.settings.secrets import SecretFiles
 from slipstream.shape.event import SecretMissing
-from slipstream.telemetry.logs import configure_logging
 from slipstream.tenants.registry import Registry
 
 _logger = logging.getLogger(__name__)
-
-_RESERVED_DESCRIPTORS = 256
-_FAREWELL_SECONDS = 2.0
-
-
-def run_edge(settings: Settings) -> None:
-    """Run an edge until SIGTERM or SIGINT. Raises OSError for a port that is taken, SlipstreamError for an old NATS."""
-    configure_logging(settings.log_level, settings.log_format)
-    if settings.loop == "uvloop":
-        uvloop.run(serve(settings))
-    else:
-        asyncio.run(serve(settings))
-
-
-async def serve(settings: Settings) -> None:
-    """Run an edge on the current loop until SIGTERM or SIGINT, then drain it."""
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with edge(settings) as running:
-        server = running.server
-        if settings.auth == "none":
-            _logger.warning("SLIPSTREAM_AUTH=none: EVERYBODY who reaches port %d may read and publish", server.port)
-        _logger.info("listening on %s:%d, admin on %d", settings.host, server.port, server.admin_port)
-        # What is here now stays: to look through it at each full collection stops all streams for 30 ms (measured).
-        gc.collect()
-        gc.freeze()
-        stopped = asyncio.create_task(stop.wait(), name="signal")
-        await asyncio.wait({stopped, running.opening}, return_when=asyncio.FIRST_COMPLETED)
-        if running.opening.done():
-            # Nothing works without NATS; what was raised says how to mend it.
-            running.opening.result()
-        await stopped
-        await drain(running.services, server, settings.drain)
 
 
 class Running(NamedTuple):
@@ -220,91 +178,6 @@ def tokens(
         await client.close()
 
     return Verifier(keyring, IssuersOf(defaults, registry)), close
-
-
-async def drain(services: Services, server: Server, window: float) -> None:
-    """Turn readiness off and send every stream away at its own moment of `window` seconds."""
-    services.draining = True
-    streams = services.hub.reactor.connections()
-    random.shuffle(streams)
-    _logger.info("draining %d streams over %.0f s", len(streams), window)
-    pause = window / max(1, len(streams))
-    base_ms = services.options.retry_ms
-    for connection in streams:
-        retry_ms = int(base_ms * (0.5 + random.random()))  # noqa: S311 jitter is no secret
-        services.hub.reactor.close(connection, Ending.DRAIN, control.drain(max(1_000, retry_ms)))
-        await asyncio.sleep(min(pause, 0.05))
-    await server.stop_listening()
-    # Each peer has a second to close its half: whoever is cut off before may lose its last frame.
-    if not await services.hub.reactor.emptied(_FAREWELL_SECONDS):
-        _logger.warning("%d streams did not end in time", len(services.hub.reactor))
-
-
-@asynccontextmanager
-async def connect(settings: Settings) -> AsyncIterator[Api]:
-    """One NATS connection for a command, closed at the end. Waits for NATS and says so."""
-    link = Link(access(settings), "slipstream-cli")
-    await link.open()
-    try:
-        yield Api(link)
-    finally:
-        await link.close()
-
-
-def access(settings: Settings) -> Access:
-    """How the settings say to reach NATS."""
-    return Access(
-        servers=settings.nats_servers,
-        creds=None if settings.nats_creds is None else str(settings.nats_creds),
-        user=settings.nats_user,
-        password=None if settings.nats_password is None else settings.nats_password.get_secret_value(),
-        tls_ca=None if settings.nats_tls_ca is None else str(settings.nats_tls_ca),
-        tls_cert=None if settings.nats_tls_cert is None else str(settings.nats_tls_cert),
-        tls_key=None if settings.nats_tls_key is None else str(settings.nats_tls_key),
-    )
-
-
-def edge_options(settings: Settings) -> EdgeOptions:
-    """The edge's part of the settings."""
-    return EdgeOptions(
-        open=settings.auth == "none",
-        anonymous_scopes=frozenset(settings.anonymous_scopes),
-        host=settings.host,
-        port=settings.port,
-        admin_port=settings.admin_port,
-        head_deadline=settings.head_deadline,
-        body_deadline=settings.body_deadline,
-        heartbeat=settings.heartbeat,
-        retry_ms=settings.retry_ms,
-        sndbuf=settings.sndbuf,
-        max_connections=settings.max_connections or descriptor_room(),
-        event_bytes=settings.event_bytes,
-        publish_events=settings.publish_events,
-        publish_bytes=settings.publish_bytes,
-        topics_per_stream=settings.topics_per_stream,
-        replay_events=settings.replay_events,
-    )
-
-
-def hub_options(settings: Settings) -> HubOptions:
-    """The hub's part of the settings."""
-    return HubOptions(
-        ring=Limits(settings.ring_events, settings.ring_bytes, int(settings.ring_seconds * 1000)),
-        rings_bytes=settings.rings_bytes,
-        heartbeat=settings.heartbeat,
-        linger=settings.linger,
-        write_deadline=settings.write_deadline,
-        replay_inflight=settings.replay_inflight,
-    )
-
-
-def descriptor_room() -> int:
-    """How many streams the descriptor limit allows, after raising the soft limit to the hard one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    # During a hand-over a stream has two descriptors for a moment.
-    return max(16, hard - _RESERVED_DESCRIPTORS)
 
 
 def log_closed(tenant: str, connection: Connection, ending: Ending) -> None:

@@ -1,0 +1,49 @@
+"""An edge as a process: from its settings until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+
+import uvloop
+
+from slipstream.app.drain import drain
+from slipstream.app.edge import edge
+from slipstream.settings import Settings
+from slipstream.telemetry.logs import configure_logging
+
+_logger = logging.getLogger(__name__)
+
+
+def run_edge(settings: Settings) -> None:
+    """Run an edge until SIGTERM or SIGINT. Raises OSError for a port that is taken, SlipstreamError for an old NATS."""
+    configure_logging(settings.log_level, settings.log_format)
+    if settings.loop == "uvloop":
+        uvloop.run(serve(settings))
+    else:
+        asyncio.run(serve(settings))
+
+
+async def serve(settings: Settings) -> None:
+    """Run an edge on the current loop until SIGTERM or SIGINT, then drain it."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with edge(settings) as running:
+        server = running.server
+        if settings.auth == "none":
+            _logger.warning("SLIPSTREAM_AUTH=none: EVERYBODY who reaches port %d may read and publish", server.port)
+        _logger.info("listening on %s:%d, admin on %d", settings.host, server.port, server.admin_port)
+        # What is here now stays: to look through it at each full collection stops all streams for 30 ms (measured).
+        gc.collect()
+        gc.freeze()
+        stopped = asyncio.create_task(stop.wait(), name="signal")
+        await asyncio.wait({stopped, running.opening}, return_when=asyncio.FIRST_COMPLETED)
+        if running.opening.done():
+            # Nothing works without NATS; what was raised says how to mend it.
+            running.opening.result()
+        await stopped
+        await drain(running.services, server, settings.drain)
