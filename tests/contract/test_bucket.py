@@ -85,8 +85,10 @@ async def test_a_document_is_written_read_changed_listed_and_removed(bucket: Buc
 
 async def test_an_existing_bucket_is_left_as_it_is(bucket: Bucket, pod: Pod) -> None:
     await bucket.put(tenant_of("acme"))
+    config = (await pod.api.call(f"STREAM.INFO.{_STREAM}"))["config"]
+    await pod.api.call(f"STREAM.UPDATE.{_STREAM}", config | {"description": "changed by hand"})
     before = await pod.api.call(f"STREAM.INFO.{_STREAM}")
-    await bucket.ensure(replicas=3)
+    await bucket.ensure()
     after = await pod.api.call(f"STREAM.INFO.{_STREAM}")
     assert (after["config"], after["created"]) == (before["config"], before["created"])
 

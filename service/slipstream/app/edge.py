@@ -20,6 +20,7 @@ from slipstream.edge.admission import Admission
 from slipstream.edge.jwks_client import JwksClient
 from slipstream.edge.server import Server
 from slipstream.edge.services import Services
+from slipstream.edge.sessions import Sessions
 from slipstream.fanout.connection import Connection, Ending
 from slipstream.fanout.hub import Hub
 from slipstream.hooks.shapers import Limits as HookLimits
@@ -69,6 +70,7 @@ async def edge(settings: Settings) -> AsyncIterator[Running]:
     direct = Direct(link)
     leases = Leases(api, feed_api, process, settings.lease)
     admission = Admission(leases)
+    sessions = Sessions()
 
     def event_bytes(tenant: str) -> int:
         known = registry.get(tenant)
@@ -89,7 +91,7 @@ async def edge(settings: Settings) -> AsyncIterator[Running]:
         return stages.follow(tenant, sink, begin)
 
     def closed(tenant: str, connection: Connection, ending: Ending) -> None:
-        admission.closed(connection.number)
+        sessions.closed(connection.number)
         log_closed(tenant, connection, ending)
 
     hub = Hub(
@@ -110,6 +112,7 @@ async def edge(settings: Settings) -> AsyncIterator[Running]:
         registry=registry,
         store=Publisher(api),
         admission=admission,
+        sessions=sessions,
         verifier=verifier,
         faults=supervisor.failing,
         links=lambda: {"feed": feed_link.up, "api": link.up},

@@ -15,8 +15,8 @@ from slipstream.tenants.model import Tenant
 _LEAST_WAIT: Final = 0.05
 
 
-class Ticket:
-    """A place that was given; `close` gives it back, once. kept: it belongs to a stream (`Admission.keep`)."""
+class Place:
+    """A place that was given; `close` gives it back, once. kept: it belongs to a stream (`Sessions.open`)."""
 
     __slots__ = ("_grants", "_keys", "kept")
 
@@ -48,44 +48,32 @@ class Admission:
         self._grants = grants
         self._connects: dict[str, Rate] = {}
         self._publishes: dict[str, Rate] = {}
-        self._tickets: dict[int, Ticket] = {}
 
     @asynccontextmanager
-    async def enter(self, tenant: Tenant, subject: str | None) -> AsyncIterator[Ticket]:
+    async def enter(self, tenant: Tenant, subject: str | None) -> AsyncIterator[Place]:
         """A place for one stream of `tenant`, and of `subject` in it: for the block, or once kept for the stream.
 
         Raises QUOTA_EXCEEDED, or UPSTREAM_UNAVAILABLE when the other processes cannot be asked.
         """
         quotas = tenant.spec.quotas
         self._pass(self._connects, tenant.name, 1, quotas.connect_rate, "connects")
-        ticket = Ticket(self._grants)
+        place = Place(self._grants)
         try:
             if subject is not None and quotas.connections_per_subject is not None:
                 # The narrower first: who has too many must not take what others of the tenant could have.
-                await ticket.take(subject_key(tenant.name, subject), quotas.connections_per_subject)
-            await ticket.take(tenant_key(tenant.name), quotas.connections)
-            yield ticket
+                await place.take(subject_key(tenant.name, subject), quotas.connections_per_subject)
+            await place.take(tenant_key(tenant.name), quotas.connections)
+            yield place
         except BaseException:
-            ticket.close()
+            place.close()
             raise
-        if not ticket.kept:
-            ticket.close()
+        if not place.kept:
+            place.close()
 
     def publish(self, tenant: Tenant, events: int) -> None:
         """So many events are about to be stored. Raises QUOTA_EXCEEDED."""
         if events:
             self._pass(self._publishes, tenant.name, events, tenant.spec.quotas.publish_rate, "published events")
-
-    def keep(self, number: int, ticket: Ticket) -> None:
-        """The stream `number` has the ticket now, until `closed`."""
-        ticket.kept = True
-        self._tickets[number] = ticket
-
-    def closed(self, number: int) -> None:
-        """The stream `number` has ended."""
-        ticket = self._tickets.pop(number, None)
-        if ticket is not None:
-            ticket.close()
 
     def changed(self, tenant: Tenant) -> None:
         """The tenant's document may have other limits; those who are in stay."""

@@ -35,18 +35,20 @@ INVALID_TOKEN = web.RequestKey("invalid_token", bool)
 class Grant(NamedTuple):
     """What a request was given.
 
-    scopes: RFC 6749 section 3.3. subscribe, publish: the topics. The rest is the token's: who, until when (Unix
-    seconds), when to tell a stream of it that the end is near, and its `jti`; None without a token.
+    scopes: RFC 6749 section 3.3. subscribe, publish: the topics. token: who asks, and until when; None where nobody
+    has to prove anything.
     """
 
     tenant: Tenant
     scopes: frozenset[str]
     subscribe: Patterns = EVERYTHING
     publish: Patterns = EVERYTHING
-    subject: str | None = None
-    expires_at: int | None = None
-    renew_at: float | None = None
-    token_id: str | None = None
+    token: Token | None = None
+
+    @property
+    def subject(self) -> str | None:
+        """Who asks, as the token says."""
+        return None if self.token is None else self.token.subject
 
     def filters(self, query: Query, limit: int) -> Filters:
         """What a read gets: the topics that it names, or all that the token is for. At most `limit`.
@@ -125,16 +127,7 @@ def _grant(request: web.Request, services: Services, token: Token, right: Right)
     tenant = known(services, token.tenant)
     if named not in (None, token.tenant) or right not in token.scopes:
         raise forbidden()
-    return Grant(
-        tenant,
-        token.scopes,
-        token.subscribe,
-        token.publish,
-        token.subject,
-        token.expires_at,
-        token.renew_at,
-        token.id,
-    )
+    return Grant(tenant, token.scopes, token.subscribe, token.publish, token)
 
 
 def _credential(request: web.Request, services: Services) -> str:

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from slipstream.auth.verify import Verifier
 from slipstream.edge.admission import Admission
+from slipstream.edge.sessions import Sessions
 from slipstream.fanout.hub import Hub
 from slipstream.log.store import Store
 from slipstream.resilience.lag import LoopLag
@@ -45,7 +46,8 @@ class Options:
 class Services:
     """The parts behind the HTTP surface.
 
-    `process` names this process in stream ids and consumers; `verifier` checks tokens, `admission` quotas; `faults()`
+    `process` names this process in stream ids and consumers; `sessions` are the open streams, `verifier` checks
+    tokens, `admission` quotas; `faults()`
     lists what makes it unfit to live; `links()` says of each NATS connection whether it is up; `loop_lag` knows how
     late the event loop was; `shaping()` says of which tenants not all events pass as they are, and why.
     """
@@ -56,6 +58,7 @@ class Services:
     registry: Registry
     store: Store
     admission: Admission
+    sessions: Sessions
     verifier: Verifier
     faults: Callable[[], list[str]]
     links: Callable[[], dict[str, bool]]

@@ -6,12 +6,15 @@ import time
 
 from aiohttp import web
 
-from slipstream.edge.admission import Ticket
+from slipstream.auth.claims import Token
+from slipstream.edge.admission import Place
 from slipstream.edge.authorize import SUBSCRIBE, Grant, authorize, known
 from slipstream.edge.handoff import HandedOff, chunks, detach, head, quiet
-from slipstream.edge.problems import jittered, stream_headers
+from slipstream.edge.problems import stream_headers
 from slipstream.edge.query import accepts_gzip, parse_query
+from slipstream.edge.retry import agree, retry_ms
 from slipstream.edge.services import SERVICES, Services
+from slipstream.edge.sessions import Session
 from slipstream.edge.trace import trace_of
 from slipstream.fanout.audience import View
 from slipstream.fanout.compression import GZIP_HEADER, stored
@@ -28,11 +31,12 @@ async def subscribe(request: web.Request) -> web.StreamResponse:
     services = request.app[SERVICES]
     grant = await authorize(request, SUBSCRIBE)
     tenant = grant.tenant
+    agree(request, tenant)
     query = parse_query(request.query, request.headers)
     filters = grant.filters(query, services.topics_per_stream(tenant))
     admit(services)
     async with (
-        services.admission.enter(tenant, grant.subject) as ticket,
+        services.admission.enter(tenant, grant.subject) as place,
         services.hub.hold(tenant.name) as following,
     ):
         begun = await start(
@@ -48,7 +52,7 @@ async def subscribe(request: web.Request) -> web.StreamResponse:
         look = following.tail.shaper.look(grant.scopes, envelope=query.envelope)
         view = View(filters, chunks(request), query.heartbeat_event, gzip, look)
         try:
-            await _hand_over(request, grant, ticket, following, begun, view)
+            await _hand_over(request, grant, place, following, begun, view)
         except BaseException:
             if begun.snapshot is not None:
                 await begun.snapshot.aclose()
@@ -59,6 +63,7 @@ async def subscribe(request: web.Request) -> web.StreamResponse:
 async def describe(request: web.Request) -> web.StreamResponse:
     """HEAD /v1/events: the headers a stream would have, and no stream."""
     grant = await authorize(request, SUBSCRIBE)
+    agree(request, grant.tenant)
     limit = request.app[SERVICES].topics_per_stream(grant.tenant)
     grant.filters(parse_query(request.query, request.headers), limit)
     return web.Response(headers=stream_headers(request))
@@ -77,14 +82,14 @@ def admit(services: Services) -> None:
 
 
 async def _hand_over(
-    request: web.Request, grant: Grant, ticket: Ticket, following: Following, begun: Start, view: View
+    request: web.Request, grant: Grant, place: Place, following: Following, begun: Start, view: View
 ) -> None:
     services = request.app[SERVICES]
     options, hub = services.options, services.hub
     number = hub.number()
     coding = {"Content-Encoding": "gzip"} if view.gzip else {}
     opening = head({**stream_headers(request), **coding}, chunked=view.chunked)
-    opening += _first(services, grant, f"{services.process}.{number}", begun, view)
+    opening += _first(request, grant, f"{services.process}.{number}", begun, view)
     await quiet(request)
     # Whatever was true before the waits may be no longer; behind these lines nothing is awaited.
     admit(services)
@@ -92,19 +97,23 @@ async def _hand_over(
     if following.tail.incarnation != begun.incarnation:
         raise SlipstreamError(Code.UPSTREAM_UNAVAILABLE, "the stream was replaced meanwhile", retry_after=0.5)
     fd = detach(request, sndbuf=options.sndbuf, user_timeout_ms=int(options.heartbeat * 2000))
-    services.admission.keep(number, ticket)
-    hub.admit(following, fd, number, view, begun, opening, lifetime=_lifetime(request, grant))
+    lifetime = None if grant.token is None else lifetime_of(grant.token, trace_of(request).trace_id)
+    connection = hub.admit(following, fd, number, view, begun, opening, lifetime=lifetime)
+    if connection.open:
+        services.sessions.open(
+            Session(connection, grant.token, place, address=request.remote or "", opened_at=int(time.time()))
+        )
 
 
-def _first(services: Services, grant: Grant, stream: str, begun: Start, view: View) -> bytes:
-    options = services.options
-    block = retry(jittered(options.retry_ms)) + control.ready(
+def _first(request: web.Request, grant: Grant, stream: str, begun: Start, view: View) -> bytes:
+    options = request.app[SERVICES].options
+    block = retry(retry_ms(request)) + control.ready(
         begun.place,
         stream=stream,
         tenant=grant.tenant.name,
         topics=view.filters.texts,
         heartbeat_ms=int(options.heartbeat * 1000),
-        expires_at=grant.expires_at,
+        expires_at=None if grant.token is None else grant.token.expires_at,
     )
     if begun.gap is not None:
         block += control.gap(begun.place, begun.gap)
@@ -113,17 +122,15 @@ def _first(services: Services, grant: Grant, stream: str, begun: Start, view: Vi
     return chunk(block) if view.chunked else block
 
 
-def _lifetime(request: web.Request, grant: Grant) -> Lifetime | None:
+def lifetime_of(token: Token, trace_id: str | None) -> Lifetime:
     """The end of the stream is that of its token, and told in time to get another one."""
-    if grant.expires_at is None or grant.renew_at is None:
-        return None
     final = control.error(
         Code.TOKEN_EXPIRED,
         "the token has expired: get a new one, and connect again with the last event id",
         False,
-        trace_of(request).trace_id,
+        trace_id,
     )
-    return Lifetime(grant.renew_at, grant.expires_at, control.expiring(grant.expires_at), final)
+    return Lifetime(token.renew_at, token.expires_at, control.expiring(token.expires_at), final)
 
 
 def _now_ms() -> int:

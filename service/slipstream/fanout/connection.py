@@ -109,6 +109,11 @@ class Connection:
         self.lifetime: Lifetime | None = None
         self.due = 0
 
+    @property
+    def open(self) -> bool:
+        """Whether it has not had its last frame yet."""
+        return self.state in (State.LIVE, State.BEHIND)
+
     def reposition(self, cursor: int) -> None:
         """Go on after `cursor` of another log: what belonged to the chase in the old one is of no use."""
         self.cursor = cursor

@@ -19,6 +19,7 @@ from slipstream.jetstream import stream as streams
 from slipstream.jetstream.api import NO_MESSAGE, Api, ApiError, away
 from slipstream.jetstream.client import parse_headers
 from slipstream.jetstream.feed import Feed
+from slipstream.jetstream.kv import NO_CLUSTER, REPLICAS
 from slipstream.jetstream.pull import pull
 from slipstream.jetstream.subjects import TENANTS_BUCKET, Delivered
 from slipstream.protocol.errors import Code, SlipstreamError
@@ -41,16 +42,21 @@ class Bucket:
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    async def ensure(self, replicas: int = 1) -> None:
+    async def ensure(self) -> None:
         """Make the bucket where it does not exist; an existing one is left as it is."""
         context = self._api.link.client.jetstream(timeout=self._api.timeout)
+        config = KeyValueConfig(bucket=TENANTS_BUCKET, history=1, storage=StorageType.FILE, replicas=REPLICAS)
         with _translated():
             try:
                 await context.key_value(TENANTS_BUCKET)
             except js_errors.BucketNotFoundError:
-                await context.create_key_value(
-                    KeyValueConfig(bucket=TENANTS_BUCKET, history=1, storage=StorageType.FILE, replicas=replicas)
-                )
+                try:
+                    await context.create_key_value(config)
+                except js_errors.APIError as error:
+                    if error.err_code != NO_CLUSTER:
+                        raise
+                    config.replicas = 1
+                    await context.create_key_value(config)
 
     async def get(self, name: str) -> Tenant | None:
         """The document of `name`, or None."""

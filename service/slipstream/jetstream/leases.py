@@ -20,7 +20,8 @@ from slipstream.jetstream.account import Account, refusal
 from slipstream.jetstream.api import Api, ApiError
 from slipstream.jetstream.client import parse_headers
 from slipstream.jetstream.feed import Feed
-from slipstream.jetstream.lease_bucket import PREFIX, STREAM, WRONG_LAST_SEQUENCE, LeaseBucket, granted
+from slipstream.jetstream.kv import WRONG_LAST_SEQUENCE
+from slipstream.jetstream.lease_bucket import granted, lease_bucket
 from slipstream.jetstream.subjects import LEASES_BUCKET, Delivered
 from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.quotas.lease import Lease, Members
@@ -46,7 +47,7 @@ class Leases:
     """
 
     def __init__(self, api: Api, feed_api: Api, process: str, lease: float) -> None:
-        self._bucket = LeaseBucket(api)
+        self._bucket = lease_bucket(api)
         self._process = process
         self._third = lease / 3
         self._ttl = f"{max(_TTL_SECONDS, math.ceil(4 * lease))}s"
@@ -60,7 +61,7 @@ class Leases:
         self._feed = Feed(
             api,
             feed_api,
-            STREAM,
+            self._bucket.stream,
             f"{process}-leases",
             take=self._take,
             locate=self._locate,
@@ -279,7 +280,7 @@ class Leases:
 
     def _take(self, delivered: Delivered, subject: str, data: bytes, raw: bytes) -> bool:
         seq, time_ms = delivered.stream_seq, delivered.time_ms
-        kind, _, name = subject.removeprefix(PREFIX).partition(".")
+        kind, _, name = subject.removeprefix(self._bucket.prefix).partition(".")
         removed = bool(raw) and "KV-Operation" in parse_headers(raw)
         self._members.read(seq, time_ms)
         if kind == "live":

@@ -46,13 +46,11 @@ def acme(**quotas: int) -> Tenant:
 async def test_a_stream_keeps_its_places_until_it_ends() -> None:
     grants = OneProcess()
     admission = Admission(grants)
-    async with admission.enter(acme(connections=5, connections_per_subject=2), "ada") as ticket:
-        admission.keep(7, ticket)
-    assert grants.used == {ADA: 1, ACME: 1}
-    admission.closed(8)
+    async with admission.enter(acme(connections=5, connections_per_subject=2), "ada") as place:
+        place.kept = True
     assert grants.used == {ADA: 1, ACME: 1}
     for _ in range(2):
-        admission.closed(7)
+        place.close()
     assert not +grants.used
     assert grants.limits == {ADA: 2, ACME: 5}
 
@@ -70,13 +68,12 @@ async def test_a_stream_that_fails_at_the_last_moment_keeps_nothing() -> None:
     admission = Admission(grants)
 
     async def fail() -> None:
-        async with admission.enter(acme(), None) as ticket:
-            admission.keep(1, ticket)
+        async with admission.enter(acme(), None) as place:
+            place.kept = True
             raise ConnectionResetError
 
     with pytest.raises(ConnectionResetError):
         await fail()
-    admission.closed(1)
     assert not +grants.used
 
 

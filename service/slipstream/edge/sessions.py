@@ -1,0 +1,96 @@
+"""The open streams as the edge knows them: whose each is, and by what right it is open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from slipstream.auth.claims import Token
+from slipstream.edge.admission import Place
+from slipstream.fanout.connection import Connection
+
+_ID_MAX: Final = 64
+
+
+class Session:
+    """One open stream.
+
+    token: by which it is open, None without authentication. address: the client's. opened_at: Unix seconds.
+    """
+
+    __slots__ = ("address", "connection", "opened_at", "place", "token")
+
+    def __init__(
+        self, connection: Connection, token: Token | None, place: Place, *, address: str, opened_at: int
+    ) -> None:
+        self.connection = connection
+        self.token = token
+        self.place = place
+        self.address = address
+        self.opened_at = opened_at
+
+    @property
+    def number(self) -> int:
+        """By which its process names it."""
+        return self.connection.number
+
+    @property
+    def tenant(self) -> str:
+        """Whose events it reads."""
+        return self.connection.audience.tail.tenant
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """What it reads of them."""
+        return self.connection.audience.view.filters.texts
+
+
+class StreamId(NamedTuple):
+    """`<process>.<number>`, as `stream.ready` says it."""
+
+    process: str
+    number: int
+
+    @classmethod
+    def parse(cls, text: str) -> StreamId | None:
+        """The id, or None for what is none."""
+        process, _, number = text.partition(".")
+        if (
+            not (process.isascii() and process.isalnum() and number.isascii() and number.isdigit())
+            or len(text) > _ID_MAX
+        ):
+            return None
+        return cls(process, int(number))
+
+
+
+class Sessions:
+    """All open streams of this process."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[int, Session] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._sessions.values()))
+
+    def open(self, session: Session) -> None:
+        """A stream has begun: what it holds is its own until `closed`."""
+        session.place.kept = True
+        self._sessions[session.number] = session
+
+    def closed(self, number: int) -> None:
+        """A stream has ended: what it held is free."""
+        session = self._sessions.pop(number, None)
+        if session is not None:
+            session.place.close()
+
+    def get(self, number: int) -> Session | None:
+        """The open stream of this number."""
+        return self._sessions.get(number)
+
+    def of(self, wanted: Callable[[Session], bool]) -> list[Session]:
+        """The open streams that `wanted` says True of."""
+        return [session for session in self._sessions.values() if wanted(session)]

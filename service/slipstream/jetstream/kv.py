@@ -1,0 +1,122 @@
+"""A NATS KV bucket (ADR-8) of the edges' own: made where it is missing, read from the leader, written by comparing.
+
+Raw entries, because the library's own ways of following a bucket lose what we must not lose.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from typing import Final, NamedTuple
+
+import orjson
+
+from slipstream.jetstream import stream as streams
+from slipstream.jetstream.api import NO_MESSAGE, STREAM_NAME_IN_USE, Api, ApiError
+from slipstream.protocol.errors import Code, SlipstreamError
+
+WRONG_LAST_SEQUENCE: Final = 10071
+"""The server's number for a compare-and-set that another writer won."""
+
+NO_CLUSTER: Final = 10074
+"""The server's number for: more than one replica needs a cluster."""
+
+REPLICAS: Final = 3
+"""Copies of a bucket where NATS is a cluster: with one, the death of one server would take it away from all."""
+
+_WRITES: Final = 64
+
+
+class Entry(NamedTuple):
+    """A value and its revision: the sequence with which it was stored."""
+
+    value: bytes
+    revision: int
+
+
+class Kv:
+    """One bucket. At most 64 writes at a time. Raises `ApiError` for a refusal, UPSTREAM_UNAVAILABLE for silence."""
+
+    def __init__(self, api: Api, bucket: str, description: str) -> None:
+        self._api = api
+        self.bucket = bucket
+        self.stream = f"KV_{bucket}"
+        self.prefix = f"$KV.{bucket}."
+        self._description = description
+        self._writes = asyncio.Semaphore(_WRITES)
+
+    async def ensure(self) -> None:
+        """Make the bucket where it does not exist; an existing one is left as it is."""
+        config = {
+            "name": self.stream,
+            "description": self._description,
+            "subjects": [f"{self.prefix}>"],
+            "storage": "file",
+            "max_msgs_per_subject": 1,
+            "discard": "new",
+            "allow_rollup_hdrs": True,
+            "allow_direct": True,
+            "allow_msg_ttl": True,
+            "deny_delete": True,
+            "num_replicas": REPLICAS,
+        }
+        try:
+            try:
+                await self._api.call(f"STREAM.CREATE.{self.stream}", config)
+            except ApiError as error:
+                if error.err_code != NO_CLUSTER:
+                    raise
+                await self._api.call(f"STREAM.CREATE.{self.stream}", config | {"num_replicas": 1})
+        except ApiError as error:
+            if error.err_code != STREAM_NAME_IN_USE:
+                raise
+
+    async def created(self) -> str:
+        """When the bucket was made, by which one tells it from another; makes it where there is none."""
+        try:
+            return str((await streams.info(self._api, self.stream))["created"])
+        except SlipstreamError as error:
+            if error.code is not Code.NOT_FOUND:
+                raise
+        # Only now: an edge may have no permission to make anything, where somebody else has made it.
+        await self.ensure()
+        return str((await streams.info(self._api, self.stream))["created"])
+
+    async def put(self, key: str, value: bytes, headers: dict[str, str]) -> int:
+        """Write, by compare-and-set where `headers` say so; the revision."""
+        async with self._writes:
+            answer = orjson.loads(await self._api.request(self.prefix + key, value, headers))
+        error = answer.get("error")
+        if error is not None:
+            raise ApiError(error.get("code", 500), error.get("err_code", 0), error.get("description", "unknown"))
+        return int(answer["seq"])
+
+    async def create(self, key: str, value: bytes, ttl: int) -> bool:
+        """Write where nothing stands, for `ttl` seconds; False where something does. Who asks first wins, everywhere.
+
+        A removal counts as something until its own time is up.
+        """
+        headers = {"Nats-Expected-Last-Subject-Sequence": "0", "Nats-TTL": f"{ttl}s"}
+        try:
+            await self.put(key, value, headers)
+        except ApiError as error:
+            if error.err_code != WRONG_LAST_SEQUENCE:
+                raise
+            return False
+        return True
+
+    async def get(self, key: str) -> Entry | None:
+        """What stands at `key` (also `>`: the newest of all), or None."""
+        try:
+            answer = await self._api.call(f"STREAM.MSG.GET.{self.stream}", {"last_by_subj": self.prefix + key})
+        except ApiError as error:
+            if error.err_code == NO_MESSAGE:
+                return None
+            raise
+        message = answer["message"]
+        return Entry(base64.b64decode(message.get("data", "")), int(message["seq"]))
+
+    async def newest(self) -> int:
+        """The revision of the newest entry; 0 where there is none."""
+        entry = await self.get(">")
+        return 0 if entry is None else entry.revision

@@ -1,0 +1,46 @@
+"""What the edge knows of an open stream, and that its place is given back once."""
+
+from typing import Any
+
+import pytest
+
+from slipstream.edge.admission import Place
+from slipstream.edge.sessions import Session, Sessions, StreamId
+from slipstream.fanout.connection import Connection
+from slipstream.quotas.grants import tenant_key
+from tests.unit.edge.test_admission import OneProcess
+
+AUDIENCE: Any = None
+
+
+async def session(grants: OneProcess, number: int) -> Session:
+    place = Place(grants)
+    await place.take(tenant_key("acme"), None)
+    return Session(Connection(-1, number, AUDIENCE, 0), None, place, address="192.0.2.1", opened_at=1)
+
+
+async def test_a_stream_is_known_until_it_ends_and_then_has_no_place() -> None:
+    grants, sessions = OneProcess(), Sessions()
+    one, other = await session(grants, 7), await session(grants, 8)
+    sessions.open(one)
+    sessions.open(other)
+    assert one.place.kept
+    assert sessions.get(7) is one
+    assert list(sessions) == [one, other]
+    assert sessions.of(lambda found: found.number == 8) == [other]
+    for _ in range(2):
+        sessions.closed(7)
+    assert sessions.get(7) is None
+    assert grants.used == {tenant_key("acme"): 1}
+    assert len(sessions) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["", ".", "ab", "ab.", ".7", "ab.x", "ab.-1", "a/b.7", "ab.7.7", "é.7", "a" * 65 + ".7"]
+)
+def test_what_is_no_stream_id(text: str) -> None:
+    assert StreamId.parse(text) is None
+
+
+def test_a_stream_id() -> None:
+    assert StreamId.parse("0a1b2c3d.42") == ("0a1b2c3d", 42)
