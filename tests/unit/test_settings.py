@@ -15,19 +15,25 @@ PROMISED = {
     "port": 8080,
     "admin_port": 8081,
     "max_connections": 0,
+    "connections_per_address": 0,
+    "connect_rate": 2_000,
     "sndbuf": 131_072,
     "trusted_proxies": (),
     "head_deadline": 10,
     "body_deadline": 10,
     "auth": "jwt",
     "anonymous_scopes": ("subscribe", "publish"),
+    "deny_private_networks": False,
     "heartbeat": 15,
     "write_deadline": 30,
     "retry_ms": 3_000,
+    "drain_delay": 5,
     "drain": 60,
     "event_bytes": 262_144,
     "publish_events": 1_000,
     "publish_bytes": 4_194_304,
+    "publish_inflight": 67_108_864,
+    "memory_limit": 0,
     "topics_per_stream": 32,
     "ring_events": 1_000,
     "ring_bytes": 262_144,
@@ -76,9 +82,11 @@ def test_every_setting_can_be_set_from_the_environment(tmp_path: Path) -> None:
         "port": "0", "admin_port": "0", "max_connections": "5", "sndbuf": "65536", "head_deadline": "1",
         "trusted_proxies": "10.0.0.0/8, ::1", "body_deadline": "2.5", "auth": "None", "issuers": str(file),
         "anonymous_scopes": "subscribe pii:read", "secrets": str(tmp_path), "hook_budget": "0.1",
-        "hook_memory": "134217728",
-        "heartbeat": "1", "write_deadline": "2", "retry_ms": "1000", "drain": "0", "event_bytes": "1024",
-        "publish_events": "10", "publish_bytes": "2048",
+        "hook_memory": "134217728", "deny_private_networks": "true",
+        "heartbeat": "1", "write_deadline": "2", "retry_ms": "1000", "drain_delay": "0", "drain": "0",
+        "event_bytes": "1024",
+        "publish_events": "10", "publish_bytes": "2048", "publish_inflight": "1048576", "memory_limit": "1073741824",
+        "connections_per_address": "20", "connect_rate": "100",
         "topics_per_stream": "3", "ring_events": "4", "ring_bytes": "2048", "ring_seconds": "5", "rings_bytes": "4096",
         "replay_events": "6", "replay_inflight": "7", "linger": "8", "lease": "9", "retention_seconds": "120",
         "retention_bytes": "1048576", "loop": "asyncio", "log_level": "DEBUG", "log_format": "text",
@@ -176,6 +184,10 @@ def test_an_unknown_variable_is_a_fault_with_the_nearest_name() -> None:
         "SLIPSTREAM_HEART_BEAT: there is no such setting: did you mean SLIPSTREAM_HEARTBEAT?",
     )
     assert "see docs/reference/settings.md" in faults(qqq="1")[0]
+
+
+def test_what_a_command_reads_for_itself_is_no_fault() -> None:
+    assert Settings.load({"SLIPSTREAM_TOKEN": "eyJ"}) == Settings.load({})
 
 
 def test_secrets_are_never_shown() -> None:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from slipstream.client.http import Head
+from slipstream.protocol.errors import CATALOGUE, Code
+from slipstream.protocol.retry import BASE_HEADER, POLICY_HEADER, Terms
 
 _SECONDS: Final = re.compile(r"[0-9]{1,6}", re.ASCII)
-_PASSING: Final = frozenset({408, 429})
-"""Besides 5xx; all other statuses stay until someone changes the request or the server."""
+_CODES: Final = frozenset(Code)
 
 
 class Refused(Exception):
@@ -43,10 +44,17 @@ def is_stream(head: Head) -> bool:
     return head.status == 200 and media == "text/event-stream" and coding == "identity"  # noqa: PLR2004
 
 
-def judge(head: Head, body: bytes) -> Refused | Later:
+def agreed(head: Head, before: Terms) -> Terms:
+    """The terms of coming back that an answer tells; those from before for what it does not."""
+    headers = head.headers
+    return Terms.read(headers.get(POLICY_HEADER.lower(), ""), headers.get(BASE_HEADER.lower(), ""), before)
+
+
+def judge(head: Head, body: bytes, terms: Terms) -> Refused | Later:
     """The meaning of an answer that is not `is_stream`: a problem document (RFC 9457), or a stranger's answer.
 
-    Only the delta-seconds form of Retry-After is read (RFC 9110 section 10.2.3).
+    terms: those of this answer; they say which statuses pass. All others stay until someone changes the request or the
+    server. Only the delta-seconds form of Retry-After is read (RFC 9110 section 10.2.3).
     """
     document = _object(body) if "json" in head.headers.get("content-type", "") else {}
     code = _text(document, "code")
@@ -55,18 +63,22 @@ def judge(head: Head, body: bytes) -> Refused | Later:
         kind = head.headers.get("content-type", "nothing")
         coding = head.headers.get("content-encoding", "no coding")
         return Refused(code, f"the answer is {kind} with {coding}, not a plain event stream: check the URL", 200)
-    if head.status not in _PASSING and head.status < 500:  # noqa: PLR2004
+    if not terms.covers(head.status):
         return Refused(code, message, head.status)
     after = head.headers.get("retry-after", "")
     return Later(code, message, head.status, float(after) if _SECONDS.fullmatch(after) else None)
 
 
 def judge_error(data: str) -> Refused | Later:
-    """The meaning of an `error` event's data: `retry` is false, true, or the ms after which to come back."""
+    """The meaning of an `error` event's data: `retry` is false, true, or the ms after which to come back.
+
+    Where it says none of them, the catalogue says of the code whether it passes; an unknown one does.
+    """
     document = _object(data.encode())
     code, message = _text(document, "code"), _text(document, "message") or "no message"
     retry = document.get("retry")
-    if retry is False:
+    lasting = code in _CODES and not CATALOGUE[Code(code)].passing
+    if retry is False or (lasting and not isinstance(retry, int)):
         return Refused(code, message, 200)
     timed = isinstance(retry, int) and not isinstance(retry, bool)
     return Later(code, message, 200, retry / 1000 if timed and isinstance(retry, int) else None)

@@ -1,4 +1,4 @@
-"""One HTTP connection with one GET on it: connect, send, read the head, then read the body. Every wait is bounded."""
+"""One HTTP connection, one request at a time: connect, send, read the head, then the body. Every wait is bounded."""
 
 import asyncio
 import ssl
@@ -45,17 +45,18 @@ class Endpoint:
         )
 
 
-def request(endpoint: Endpoint, headers: dict[str, str]) -> bytes:
-    """A GET request. Raises ValueError when a header's value would end its line (CWE-93) or is not Latin-1."""
-    lines = [f"GET {endpoint.target} HTTP/1.1", f"Host: {endpoint.authority}"]
+def request(endpoint: Endpoint, headers: dict[str, str], method: str = "GET", body: bytes | None = None) -> bytes:
+    """A whole request. Raises ValueError when a header's value would end its line (CWE-93) or is not Latin-1."""
+    lines = [f"{method} {endpoint.target} HTTP/1.1", f"Host: {endpoint.authority}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines += [] if body is None else [f"Content-Length: {len(body)}"]
     if any("\r" in line or "\n" in line or "\0" in line for line in lines):
         raise ValueError("a header's value or the URL has a line break: remove it")
-    return "".join(f"{line}\r\n" for line in [*lines, ""]).encode("latin-1")
+    return "".join(f"{line}\r\n" for line in [*lines, ""]).encode("latin-1") + (body or b"")
 
 
 class Connection:
-    """An answered GET; made by `open`. head: its status and headers."""
+    """An answered request; made by `open`. head: its status and headers."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.head = Head(0, "")
@@ -76,15 +77,30 @@ class Connection:
             )
             connection = cls(reader, writer)
             try:
-                writer.write(sent)
-                await writer.drain()
-                await connection._read_head()
+                await connection._ask(sent)
             except BaseException:
                 connection.close()
                 raise
         return connection
 
-    async def _read_head(self) -> None:
+    @property
+    def reusable(self) -> bool:
+        """Whether `ask` may send another request: the answer was read to its end, and the peer is still there."""
+        return self._response.reusable and not self._early and not self._reader.at_eof()
+
+    async def ask(self, sent: bytes, seconds: float) -> None:
+        """Send another request, and wait for the headers of its answer. Raises as `open`.
+
+        A peer may close an idle connection at any moment: an OSError or HttpError can mean just that, and a request
+        that is safe to repeat may be made again on a new one.
+        """
+        async with asyncio.timeout(seconds):
+            await self._ask(sent)
+
+    async def _ask(self, sent: bytes) -> None:
+        self._response = Response()
+        self._writer.write(sent)
+        await self._writer.drain()
         while self._response.head is None:
             self._early += await self._receive()
         self.head = self._response.head
@@ -117,9 +133,9 @@ class Connection:
             while part := await self.read(seconds):
                 body += part
                 if len(body) > limit:
-                    raise HttpError(f"a refusal's body of more than {limit} bytes")
+                    raise HttpError(f"an answer's body of more than {limit} bytes")
         return body
 
     def close(self) -> None:
-        """Close at once. A reader has nothing left to send, so nothing is waited for."""
+        """Close at once. Nothing is left to send, so nothing is waited for."""
         self._writer.transport.abort()

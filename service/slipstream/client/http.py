@@ -50,6 +50,15 @@ class Response:
         """Whether the whole body came."""
         return self._state is _State.DONE
 
+    @property
+    def reusable(self) -> bool:
+        """Whether another answer may follow on the same connection (RFC 9112 section 9.3).
+
+        So it is when this one is over, nothing came behind it, and the peer does not close.
+        """
+        options = "" if self.head is None else self.head.headers.get("connection", "")
+        return self.done and not self._buffer and "close" not in options.lower()
+
     def feed(self, data: bytes) -> bytes:
         """The body bytes in these bytes, without framing. Raises HttpError on malformed framing."""
         if self._state is _State.IDENTITY:

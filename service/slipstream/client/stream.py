@@ -5,28 +5,33 @@ import contextlib
 import logging
 import random
 import ssl
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Self
 
-from slipstream.client.answer import Later, Refused, heartbeat_seconds, is_stream, judge, judge_error
-from slipstream.client.backoff import Reconnect
+from slipstream.client.answer import Later, Refused, agreed, heartbeat_seconds, is_stream, judge, judge_error
 from slipstream.client.connection import Connection, Endpoint, request
 from slipstream.client.http import HttpError
 from slipstream.client.order import GAP, Order, OrderViolation, is_control
 from slipstream.client.parser import Message, Parser
+from slipstream.client.retry import RetryState, asked_for
+from slipstream.protocol.retry import HEADER, Backoff, Preferences
 
 PATH: Final = "/v1/events"
 SILENT_HEARTBEATS: Final = 2.5
 """Heartbeats that may be missing, in part, before the connection counts as dead."""
+
+PREFERENCES: Final = Preferences(backoff=Backoff.exponential, idempotency_aware=True, max_attempts=30)
+"""What a stream asks for: a resume is safe to repeat, and five attempts would not outlast a restart of the log."""
 
 _ANSWER_BYTES: Final = 64 * 1024
 _logger = logging.getLogger(__name__)
 
 
 class Unreachable(Exception):
-    """No stream could be opened for `give_up_seconds`; the message has the last reason."""
+    """No stream could be opened for `give_up_seconds`, or in the agreed attempts; the message has the last reason."""
 
 
 @dataclass(slots=True)
@@ -54,6 +59,7 @@ class Stream:
     around it) loses nothing: the next one goes on.
 
     last_event_id: of the last message handed out, for a later Stream to go on from. counters: see Counters.
+    retry: when it comes back, and on what terms; kept with `to_dict`, a later Stream goes on with it.
     """
 
     def __init__(  # noqa: PLR0913 - each is one thing a reader may want, all named
@@ -71,7 +77,8 @@ class Stream:
         connect_seconds: float = 10.0,
         silence_seconds: float = 60.0,
         give_up_seconds: float = 300.0,
-        reconnect: Reconnect | None = None,
+        preferences: Preferences = PREFERENCES,
+        retry: RetryState | None = None,
         roll: Callable[[], float] = random.random,
     ) -> None:
         """Prepare; nothing is sent before the first message is awaited.
@@ -79,7 +86,9 @@ class Stream:
         url: the server, with `/v1/events` added where it has no path. since: `now`, `earliest`, `last` or an RFC 3339
         time. parameters: more of the query. context: for https, the default one if None. control: hand out the other
         `stream.*` events too. connect_seconds: for connection, request and headers together. silence_seconds: until
-        the server has told its heartbeat, then 2.5 of those. roll: the jitter's dice, 0 <= roll() < 1.
+        the server has told its heartbeat, then 2.5 of those. preferences: what to ask for of the server's retry policy
+        (what it agrees to is obeyed). retry: to go on as an earlier Stream would have, with its wait and its failures.
+        roll: the jitter's dice, 0 <= roll() < 1.
 
         Raises ValueError for a bad URL or header value, SlipstreamError for a malformed last_event_id.
         """
@@ -97,8 +106,11 @@ class Stream:
             self._headers["X-Tenant-ID"] = tenant
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
+        if asked := str(preferences):
+            self._headers[HEADER] = asked
         self.last_event_id = last_event_id or ""
         self.counters = Counters()
+        self.retry = RetryState(asked_for(preferences)) if retry is None else retry
         self._order = Order(last_event_id)
         self._request()  # Fails here and now, not at the first reconnect.
         self._context = context or (ssl.create_default_context() if self._endpoint.secure else None)
@@ -106,12 +118,11 @@ class Stream:
         self._connect_seconds = connect_seconds
         self._silence_default = self._silence = silence_seconds
         self._give_up_seconds = give_up_seconds
-        self._reconnect = reconnect or Reconnect()
         self._roll = roll
         self._connection: Connection | None = None
         self._parser = Parser()
         self._pending: deque[Message] = deque()
-        self._connect_at = 0.0
+        self._connect_at: float | None = None
         self._away_since: float | None = None
         self._closing = asyncio.Event()
 
@@ -150,23 +161,27 @@ class Stream:
         loop = asyncio.get_running_loop()
         if self._away_since is None:
             self._away_since = loop.time()
+        if self._connect_at is None:
+            self._connect_at = loop.time() + self.retry.wait(time.time())
         with contextlib.suppress(TimeoutError):  # The time is up: that is the normal case.
             async with asyncio.timeout_at(self._connect_at):
                 await self._closing.wait()
                 return
+        self.retry.began(time.time())
         try:
             connection = await Connection.open(
                 self._endpoint, self._request(), context=self._context, seconds=self._connect_seconds
             )
+            self.retry.terms = agreed(connection.head, self.retry.terms)
             if not is_stream(connection.head):
                 try:
                     body = await connection.read_all(_ANSWER_BYTES, self._connect_seconds)
                 finally:
                     connection.close()
-                self._heed(judge(connection.head, body), opened=False)
+                self._heed(judge(connection.head, body, self.retry.terms), opened=False)
                 return
         except (OSError, TimeoutError, HttpError) as error:
-            self._failed(f"{type(error).__name__}: {error}", None)
+            self._failed(f"{type(error).__name__}: {error}")
             return
         if self._closing.is_set():
             connection.close()
@@ -195,7 +210,7 @@ class Stream:
             self.close()
             raise
         if self._parser.retry is not None:
-            self._reconnect.retry_ms = self._parser.retry
+            self.retry.retry_ms = self._parser.retry
 
     def _accept(self, message: Message) -> bool:
         """Take a message in its turn; True when it is for the caller."""
@@ -208,7 +223,7 @@ class Stream:
         match message.event:
             case "stream.ready":
                 self._away_since = None
-                self._reconnect.succeeded()
+                self.retry.succeeded()
                 if heartbeat := heartbeat_seconds(message.data):
                     self._silence = SILENT_HEARTBEATS * heartbeat
             case "stream.gap":
@@ -227,24 +242,28 @@ class Stream:
             raise verdict
         reason = f"{verdict.status} {verdict.code}: {verdict.message}"
         if opened:
-            self._ended(reason, verdict.after)
+            self._ended(reason, verdict)
         else:
-            self._failed(reason, verdict.after)
+            self._failed(reason, verdict)
 
-    def _ended(self, reason: str, after: float | None = None) -> None:
+    def _ended(self, reason: str, verdict: Later | None = None) -> None:
         """An open stream is over; come back after the server's time."""
         if self._away_since is not None:  # It never became ready.
-            self._failed(reason, after)
+            self._failed(reason, verdict)
             return
-        self._schedule(reason, self._reconnect.ended() if after is None else after)
+        after, code = (None, "") if verdict is None else (verdict.after, verdict.code)
+        self._schedule(reason, self.retry.ended(time.time(), after, code))
 
-    def _failed(self, reason: str, after: float | None) -> None:
+    def _failed(self, reason: str, verdict: Later | None = None) -> None:
         self.counters.failures += 1
+        after, code = (None, "") if verdict is None else (verdict.after, verdict.code)
+        floor = self.retry.retry_ms / 1000 if after is None else after
+        delay = self.retry.failed(time.time(), self._roll(), floor, code)
         away = asyncio.get_running_loop().time() - (self._away_since or 0.0)
-        if self._away_since is not None and away > self._give_up_seconds:
+        if self.retry.exhausted or (self._away_since is not None and away > self._give_up_seconds):
             self.close()
-            raise Unreachable(f"no stream for {away:.0f} s; the last attempt: {reason}")
-        self._schedule(reason, self._reconnect.failed(self._roll(), after))
+            raise Unreachable(f"no stream in {self.retry.attempt} attempts, {away:.0f} s; the last: {reason}")
+        self._schedule(reason, delay)
 
     def _schedule(self, reason: str, delay: float) -> None:
         self._disconnect()

@@ -7,11 +7,12 @@ import time
 import orjson
 from aiohttp import web
 
-from slipstream.edge.authorize import SUBSCRIBE, authorize
+from slipstream.edge.authorize import SUBSCRIBE, authorize, confirm, consult
 from slipstream.edge.problems import common_headers
 from slipstream.edge.query import parse_poll, parse_query
+from slipstream.edge.retry import agree
 from slipstream.edge.services import SERVICES
-from slipstream.edge.subscribe import admit
+from slipstream.edge.subscribe import address_of, admit
 from slipstream.fanout.encode import enveloped
 from slipstream.fanout.page import page
 from slipstream.fanout.start import start
@@ -23,11 +24,16 @@ async def poll(request: web.Request) -> web.StreamResponse:
     services = request.app[SERVICES]
     grant = await authorize(request, SUBSCRIBE)
     tenant = grant.tenant
+    agree(request, tenant)
     query = parse_query(request.query, request.headers)
     bounds = parse_poll(request.query)
     filters = grant.filters(query, services.topics_per_stream(tenant))
     admit(services)
-    async with services.hub.hold(tenant.name) as following:
+    await consult(request, grant, SUBSCRIBE, filters.texts)
+    async with (
+        services.admission.enter(tenant, grant.subject, address_of(request)),
+        services.hub.hold(tenant.name) as following,
+    ):
         tail = following.tail
         begun = await start(
             query.wish,
@@ -41,6 +47,7 @@ async def poll(request: web.Request) -> web.StreamResponse:
         )
         look = tail.shaper.look(grant.scopes, envelope=query.envelope)
         found = await page(begun, tail, following.replay, filters, look, limit=bounds.limit, wait=bounds.wait)
+        confirm(request, grant)
         document = {
             "events": [
                 {

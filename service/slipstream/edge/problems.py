@@ -7,7 +7,6 @@ as a short stream: `retry:`, the `error` event, a clean end. What must stop keep
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
@@ -17,9 +16,12 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from slipstream.edge.authorize import INVALID_TOKEN
+from slipstream.edge.authorize import INVALID_TOKEN, URL_PARAMETER
+from slipstream.edge.cookie import cookie_headers
 from slipstream.edge.cors import cors_headers
 from slipstream.edge.handoff import HandedOff
+from slipstream.edge.redeem import TICKET_PARAMETER
+from slipstream.edge.retry import retry_after, retry_headers, retry_ms
 from slipstream.edge.services import SERVICES
 from slipstream.edge.trace import trace_of
 from slipstream.protocol import control
@@ -29,11 +31,12 @@ from slipstream.protocol.frame import retry
 _logger = logging.getLogger(__name__)
 
 _PASSING: Final = frozenset({429, 503})
-_RETRY_MIN_MS: Final = 1_000
 _STREAM_TYPE: Final = "text/event-stream"
 STREAM_PATH: Final = "/v1/events"
 
 _NONE: Final[Mapping[str, object]] = MappingProxyType({})
+# A page that is shown under such a URL must not hand it on as the Referer.
+_IN_URL: Final[Mapping[str, str]] = MappingProxyType({"Referrer-Policy": "no-referrer"})
 
 # What aiohttp itself refuses, by its status.
 _CODES: Final[Mapping[int, Code]] = {
@@ -60,7 +63,10 @@ def common_headers(request: web.Request) -> dict[str, str]:
         "Vary": "Accept-Encoding, Origin",
         "traceparent": trace_of(request).header,
         "X-Content-Type-Options": "nosniff",
+        **retry_headers(request),
         **cors_headers(request),
+        **(_IN_URL if TICKET_PARAMETER in request.query or URL_PARAMETER in request.query else {}),
+        **cookie_headers(request),
     }
 
 
@@ -99,43 +105,41 @@ def refuse(request: web.Request, error: SlipstreamError, members: Mapping[str, o
     services = request.app[SERVICES]
     services.refusals[error.code.value] = services.refusals.get(error.code.value, 0) + 1
     if error.status in _PASSING and _wants_stream(request):
-        return _as_stream(request, error, services.options.retry_ms)
+        return _as_stream(request, error)
     return _as_problem(request, error, members)
 
 
-def _as_stream(request: web.Request, error: SlipstreamError, base_ms: int) -> web.Response:
-    wait = max(_RETRY_MIN_MS, int((error.retry_after or 0) * 1000), base_ms)
-    retry_ms = jittered(wait)
-    block = retry(retry_ms) + control.error(error.code, error.message, retry_ms, trace_of(request).trace_id)
+def _as_stream(request: web.Request, error: SlipstreamError) -> web.Response:
+    wait = retry_ms(request, error)
+    block = retry(wait) + control.error(error.code, error.message, wait, trace_of(request).trace_id)
     answer = web.Response(status=200, body=block, headers=stream_headers(request))
     answer.force_close()
     return answer
 
 
 def _as_problem(request: web.Request, error: SlipstreamError, members: Mapping[str, object]) -> web.Response:
-    entry = CATALOGUE[error.code]
-    document = {
-        "type": f"urn:slipstream:error:{error.code.value}",
-        "title": entry.title,
-        "status": error.status,
-        "code": error.code.value,
-        "detail": error.message,
-        "fix": entry.fix,
-        "trace_id": trace_of(request).trace_id,
-        **members,
-    }
+    document = {**problem(error, trace_of(request).trace_id), **members}
     headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store", **common_headers(request)}
     if error.status in _PASSING:
-        headers["Retry-After"] = str(max(1, round(error.retry_after or 2)))
+        headers["Retry-After"] = str(retry_after(request, error))
     if error.status == HTTPStatus.UNAUTHORIZED:
         why = ', error="invalid_token"' if request.get(INVALID_TOKEN) else ""
         headers["WWW-Authenticate"] = f'Bearer realm="slipstream"{why}'
     return web.Response(status=error.status, body=orjson.dumps(document), headers=headers)
 
 
-def jittered(base_ms: int) -> int:
-    """`base_ms` and up to half of it more: clients that were cut off together do not come back together."""
-    return int(base_ms * (1 + random.random() / 2))  # noqa: S311 jitter is no secret
+def problem(error: SlipstreamError, trace_id: str) -> dict[str, object]:
+    """The problem document of an error (RFC 9457)."""
+    entry = CATALOGUE[error.code]
+    return {
+        "type": f"urn:slipstream:error:{error.code.value}",
+        "title": entry.title,
+        "status": error.status,
+        "code": error.code.value,
+        "detail": error.message,
+        "fix": entry.fix,
+        "trace_id": trace_id,
+    }
 
 
 def _wants_stream(request: web.Request) -> bool:

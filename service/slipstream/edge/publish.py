@@ -8,12 +8,13 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from slipstream.edge.authorize import PUBLISH, Grant, authorize, forbidden
-from slipstream.edge.body import read_body
+from slipstream.edge.authorize import PUBLISH, Grant, authorize, confirm, consult, forbidden
+from slipstream.edge.body import expected_bytes, read_body
 from slipstream.edge.problems import common_headers, refuse
 from slipstream.edge.publications import ACCEPTED, Item, Limits, read_publications
+from slipstream.edge.retry import agree, unsafe
 from slipstream.edge.services import SERVICES, Services
-from slipstream.edge.subscribe import admit
+from slipstream.edge.subscribe import accept
 from slipstream.edge.trace import trace_of
 from slipstream.log.store import Outcome
 from slipstream.protocol.errors import Code, SlipstreamError
@@ -29,6 +30,7 @@ async def publish(request: web.Request) -> web.StreamResponse:
     services = request.app[SERVICES]
     grant = await authorize(request, PUBLISH)
     tenant = grant.tenant
+    agree(request, tenant)
     try:
         answer = await _publish(request, services, grant)
     except SlipstreamError as error:
@@ -42,17 +44,29 @@ async def publish(request: web.Request) -> web.StreamResponse:
 
 async def _publish(request: web.Request, services: Services, grant: Grant) -> web.Response:
     tenant = grant.tenant
-    if services.draining:
-        admit(services)
-    options, event_bytes = services.options, services.event_bytes(tenant)
-    most = max(options.publish_bytes, 2 * event_bytes + ENVELOPE_BYTES)
-    body = await read_body(request, most, options.body_deadline)
-    items, single = await read_publications(request, body, Limits(event_bytes, options.publish_events))
+    accept(services)
+    options = services.options
+    most = max(options.publish_bytes, 2 * services.event_bytes(tenant) + ENVELOPE_BYTES)
+    with services.bodies.hold(tenant.name, expected_bytes(request, most)) as held:
+        body = await read_body(request, most, options.body_deadline)
+        held.shrink(len(body))
+        return await _store(request, services, grant, body)
+
+
+async def _store(request: web.Request, services: Services, grant: Grant, body: bytes) -> web.Response:
+    tenant = grant.tenant
+    limits = Limits(services.event_bytes(tenant), services.options.publish_events)
+    items, single = await read_publications(request, body, limits)
     items = [_permitted(item, grant) for item in items]
     if tenant.spec.publish.idempotency == "required":
         items = [_identified(item) for item in items]
     good = [item for item in items if isinstance(item, Publication)]
+    if good:
+        await consult(request, grant, PUBLISH, (item.topic for item in good))
+    confirm(request, grant)
     services.admission.publish(tenant, len(good))
+    if not all(item.message_id for item in good):
+        unsafe(request)
     stored = iter(await services.store.publish_many(tenant.name, good, trace_of(request).header))
     outcomes = [next(stored) if isinstance(item, Publication) else item for item in items]
     if single:

@@ -71,10 +71,20 @@ def parse_query(parameters: MultiMapping[str], headers: CIMultiDictProxy[str]) -
 def parse_poll(parameters: MultiMapping[str]) -> Poll:
     """The parameters that only a poll has. Raises BAD_REQUEST."""
     wait = _number(parameters, "wait", 0.0, 0.0, _WAIT_MAX)
-    limit = _number(parameters, "limit", float(_LIMIT), 1.0, float(_LIMIT_MAX))
-    if limit != int(limit):
-        raise SlipstreamError(Code.BAD_REQUEST, "limit is a whole number")
-    return Poll(wait, int(limit))
+    return Poll(wait, _whole(parameters, "limit", _LIMIT, _LIMIT_MAX))
+
+
+class Listing(NamedTuple):
+    """Which open streams are asked for: one subject's or all (None), and how many at most."""
+
+    subject: str | None
+    limit: int
+
+
+def parse_listing(parameters: MultiMapping[str]) -> Listing:
+    """The parameters of a list of streams. Raises BAD_REQUEST."""
+    limit = _whole(parameters, "limit", _LIMIT, _LIMIT_MAX)
+    return Listing(_one(parameters, "subject") or None, limit)
 
 
 def parse_tenant(parameters: MultiMapping[str], headers: CIMultiDictProxy[str]) -> str | None:
@@ -126,6 +136,13 @@ def _one(parameters: MultiMapping[str], name: str) -> str | None:
     if len(values) > 1:
         raise SlipstreamError(Code.BAD_REQUEST, f"the parameter {name} is repeated: send it once")
     return values[0] if values else None
+
+
+def _whole(parameters: MultiMapping[str], name: str, default: int, high: int) -> int:
+    value = _number(parameters, name, float(default), 1.0, float(high))
+    if value != int(value):
+        raise SlipstreamError(Code.BAD_REQUEST, f"{name} is a whole number")
+    return int(value)
 
 
 def _number(parameters: MultiMapping[str], name: str, default: float, low: float, high: float) -> float:

@@ -16,6 +16,9 @@ _SERVICE_LINK: Final = re.compile(r"SLIPSTREAM_(\w+_)?(SERVICE_HOST|SERVICE_PORT
 _SERVICE_LINK_VALUE: Final = re.compile(r"(tcp|udp|sctp)://.*")
 _SERVICE_LINK_ADVICE: Final = "Kubernetes set it for a Service; put `enableServiceLinks: false` into the pod's spec"
 
+OF_COMMANDS: Final = frozenset({"SLIPSTREAM_TOKEN"})
+"""Variables that commands read for themselves; they are no settings, and no faults."""
+
 _USER_INFO: Final = re.compile(r"//.*@")
 _SHOWN: Final = 80
 
@@ -51,6 +54,8 @@ def variable(field: str) -> str:
 
 def text_of(value: object) -> str:
     """A default as one would write it in the environment; "" for none."""
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, tuple):

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from slipstream.settings.faults import (
+    OF_COMMANDS,
     PREFIX,
     Contradiction,
     ContradictionsFound,
@@ -89,7 +90,22 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=10_000_000,
-        description="Most client streams of this process; 0 takes what the descriptor limit allows",
+        description="Most client streams of this process; 0 takes what the descriptor limit allows, and more are never "
+        "taken",
+    )
+    connections_per_address: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Most streams and polls at once of one client address (of IPv6 a /64) in this process; "
+        "0 is no limit, as behind an ingress everybody has its address where `SLIPSTREAM_TRUSTED_PROXIES` is not set",
+    )
+    connect_rate: int = Field(
+        2_000,
+        ge=1,
+        le=1_000_000,
+        description="Most streams and polls that begin in a second, of all tenants: two thirds of what a core opens, "
+        "so that those who are in get their events meanwhile",
     )
     sndbuf: Octets = Field(
         128 * _KIB,
@@ -126,6 +142,12 @@ class Settings(BaseSettings):
         description="File of the default issuers of tokens; without any, every protected call is 401",
     )
 
+    deny_private_networks: bool = Field(
+        False,
+        description="Whether URLs of documents (`jwks_url`, `authorizer`) must lead into the internet: for a platform "
+        "whose tenants write their own documents; off, as an issuer of one's own is often in the same network",
+    )
+
     heartbeat: Seconds = Field(
         15, ge=0.1, le=300, description="Longest silence on a stream: under the 60 s after which most proxies close it"
     )
@@ -140,6 +162,12 @@ class Settings(BaseSettings):
         ge=1_000,
         le=600_000,
         description="Base of the `retry:` that clients get, jittered for each so that they do not return together",
+    )
+    drain_delay: Seconds = Field(
+        5,
+        ge=0,
+        le=300,
+        description="Time for which a process that was told to stop goes on serving, not ready, until ingresses know",
     )
     drain: Seconds = Field(
         60, ge=0, le=3_600, description="Time over which a stopping process sends its clients away, little by little"
@@ -162,6 +190,19 @@ class Settings(BaseSettings):
         ge=_KIB,
         le=256 * _MIB,
         description="Largest body of a publish over HTTP, inflated; one largest event always fits",
+    )
+    publish_inflight: Octets = Field(
+        64 * _MIB,
+        ge=64 * _KIB,
+        le=64 * _GIB,
+        description="What the bodies of all publishes under way may take together; one tenant gets as much as it "
+        "leaves free, so that there is always room for another",
+    )
+    memory_limit: Octets = Field(
+        0,
+        ge=0,
+        description="Memory of this process: from 85 % on new streams and publishes are refused, until below 80 %; "
+        "0 takes the limit of the control group, where there is one",
     )
     topics_per_stream: int = Field(
         32, ge=1, le=1_000, description="Most topics one stream may name, where the tenant says nothing"
@@ -240,7 +281,7 @@ class Settings(BaseSettings):
         environ = os.environ if environ is None else environ
         given = {name: text for name, text in environ.items() if name.startswith(PREFIX) and text}
         known = {variable(field): field for field in cls.model_fields}
-        faults = [unknown(name, given[name], known) for name in sorted(given.keys() - known)]
+        faults = [unknown(name, given[name], known) for name in sorted(given.keys() - known - OF_COMMANDS)]
         texts = {field: given[name] for name, field in known.items() if name in given}
         values = _Environment(cls, texts)()
         try:

@@ -36,6 +36,8 @@ def _row(field: str, info: FieldInfo) -> str:
 def _allowed(info: FieldInfo) -> str:
     if get_origin(info.annotation) is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(info.annotation))
+    if info.annotation is bool:
+        return "`true`, `false`"
     low = next((mark.ge for mark in info.metadata if isinstance(mark, Ge)), None)
     high = next((mark.le for mark in info.metadata if isinstance(mark, Le)), None)
     if low is None:

@@ -11,10 +11,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from slipstream.protocol.errors import SlipstreamError
 from slipstream.protocol.topic import check_tenant
+from slipstream.tenants.authorizer import Authorizer
 from slipstream.tenants.cors import Cors
 from slipstream.tenants.issuer import Issuers
 from slipstream.tenants.part import Part
 from slipstream.tenants.quantity import parse_duration, parse_size
+from slipstream.tenants.retry import Retry
 from slipstream.tenants.shaping import EventKey, EventKeys, Hooks, Masking
 
 API_VERSION: Final = "slipstream.dev/v1alpha1"
@@ -109,11 +111,12 @@ class TenantSpec(Part):
     event_bytes: largest event. topics_per_stream: most topics one stream may name. replay_events: most events that one
     resume replays. compression: `gzip` for readers that accept it, or `none`, where events mix secrets with what an
     attacker chooses (BREACH). publish: what producers owe. quotas: limits
-    over all processes. cors: which pages of other origins may read and publish.
+    over all processes. retry: when clients may come back. cors: which pages of other origins may read and publish.
     ordered: whether readers should see time and sequence in ids (`event_key: auto`). event_key, masking, hooks: how the
     events look to readers, in this order.
-    issuers: whose tokens count; without any, the pod's default ones (`SLIPSTREAM_ISSUERS`). access_token_in_url:
-    whether a token may come in the URL, where proxies and histories keep it.
+    issuers: whose tokens count; without any, the pod's default ones (`SLIPSTREAM_ISSUERS`). authorizer: who has
+    the last word on each call. access_token_in_url: whether a token may come in the URL, where proxies and histories
+    keep it.
     """
 
     retention: Annotated[Retention, _NullIsEmpty] = Retention()
@@ -124,12 +127,14 @@ class TenantSpec(Part):
     compression: Literal["gzip", "none"] | None = None
     publish: Annotated[Publish, _NullIsEmpty] = Publish()
     quotas: Annotated[Quotas, _NullIsEmpty] = Quotas()
+    retry: Retry | None = None
     cors: Cors | None = None
     ordered: Annotated[bool, Field(strict=True)] = False
     event_key: EventKeys = EventKey()
     masking: Masking = ()
     hooks: Hooks = ()
     issuers: Issuers = ()
+    authorizer: Authorizer | None = None
     access_token_in_url: Annotated[bool, Field(strict=True)] = False
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from slipstream.client.answer import Later, Refused, heartbeat_seconds, is_stream, judge, judge_error
 from slipstream.client.http import Head
+from slipstream.protocol.retry import Terms
 
 PROBLEM = {"content-type": "application/problem+json"}
 
@@ -14,7 +15,7 @@ def problem(code: str) -> bytes:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 302, 410, 204])
 def test_what_stays_is_a_refusal_with_the_servers_code_and_words(status: int) -> None:
-    verdict = judge(Head(status, "R", PROBLEM), problem("SSE_X"))
+    verdict = judge(Head(status, "R", PROBLEM), problem("SSE_X"), Terms())
     assert isinstance(verdict, Refused)
     assert (verdict.code, verdict.message, verdict.status) == ("SSE_X", "D", status)
 
@@ -22,17 +23,17 @@ def test_what_stays_is_a_refusal_with_the_servers_code_and_words(status: int) ->
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
 def test_what_passes_is_tried_later(status: int) -> None:
     headers = PROBLEM | {"retry-after": "7"}
-    assert judge(Head(status, "R", headers), problem("SSE_X")) == Later("SSE_X", "D", status, 7.0)
-    assert judge(Head(status, "R", PROBLEM), problem("SSE_X")) == Later("SSE_X", "D", status, None)
+    assert judge(Head(status, "R", headers), problem("SSE_X"), Terms()) == Later("SSE_X", "D", status, 7.0)
+    assert judge(Head(status, "R", PROBLEM), problem("SSE_X"), Terms()) == Later("SSE_X", "D", status, None)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b'{"code": 5}', b"\xff"])
 def test_a_strangers_answer_has_no_code(body: bytes) -> None:
-    assert judge(Head(502, "Bad Gateway", PROBLEM), body) == Later("", "Bad Gateway", 502, None)
+    assert judge(Head(502, "Bad Gateway", PROBLEM), body, Terms()) == Later("", "Bad Gateway", 502, None)
 
 
 def test_200_that_is_no_event_stream_says_what_it_is() -> None:
-    verdict = judge(Head(200, "OK", {"content-type": "text/html"}), b"")
+    verdict = judge(Head(200, "OK", {"content-type": "text/html"}), b"", Terms())
     assert isinstance(verdict, Refused)
     assert "text/html" in str(verdict)
     assert not is_stream(Head(200, "OK", {"content-type": "text/event-stream", "content-encoding": "gzip"}))

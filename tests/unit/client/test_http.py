@@ -94,3 +94,20 @@ def test_an_early_end_is_told_from_a_complete_body(wire: bytes, message: str) ->
     response, _ = read(wire)
     with pytest.raises(HttpError, match=message):
         response.end()
+
+
+@pytest.mark.parametrize(
+    ("answer", "reusable"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no", False),
+        (b"HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 2\r\n\r\nok", False),
+        (b"HTTP/1.1 200 OK\r\n\r\nok", False),
+        (b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", False),
+    ],
+)
+def test_another_answer_may_follow_a_whole_one_alone(answer: bytes, *, reusable: bool) -> None:
+    response = Response()
+    response.feed(answer)
+    assert response.reusable is reusable

@@ -4,8 +4,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from slipstream.client import Message, OrderViolation, Refused, Stream, Unreachable
-from slipstream.client.backoff import Reconnect
+from slipstream.client import (
+    Backoff,
+    Message,
+    OrderViolation,
+    Preferences,
+    Refused,
+    RetryState,
+    Stream,
+    Terms,
+    Unreachable,
+)
 from slipstream.protocol.errors import SlipstreamError
 from tests.unit.client.server import frames, plain, reset, serve
 
@@ -30,8 +39,8 @@ def event(seq: int, data: str = "x") -> str:
     return f"id: {position(seq)}\nevent: quake\ndata: {data}\n\n"
 
 
-def fast() -> Reconnect:
-    return Reconnect(base=0.001, cap=0.01, retry_ms=1)
+def fast(attempts: int = 1_000) -> RetryState:
+    return RetryState(Terms(base_ms=1, max_jitter_ms=10, backoff=Backoff.linear, max_attempts=attempts), retry_ms=1)
 
 
 def error(retry: object, code: str = "SSE_SLOW_CONSUMER") -> str:
@@ -54,7 +63,7 @@ async def test_it_goes_on_over_every_kind_of_end_with_the_last_id_it_handed_out(
         plain(503),
         frames(ready(3), event(5), hold=True),
     )
-    async with serve(*script) as server, Stream(server.url, reconnect=fast()) as stream:
+    async with serve(*script) as server, Stream(server.url, retry=fast()) as stream:
         assert seqs(await take(stream, 4)) == [1, 2, 3, 5]
         sent = [server.header(number, "Last-Event-ID") for number in range(5)]
         assert sent == [None, position(2), position(2), position(3), position(3)]
@@ -106,7 +115,7 @@ async def test_a_cancelled_wait_loses_nothing() -> None:
 
 async def test_the_servers_retry_is_obeyed() -> None:
     script = (frames(ready(0, retry=300), event(1)), frames(ready(1), event(2), hold=True))
-    async with serve(*script) as server, Stream(server.url, reconnect=fast()) as stream:
+    async with serve(*script) as server, Stream(server.url, retry=fast()) as stream:
         await take(stream, 1)
         began = asyncio.get_running_loop().time()
         await take(stream, 1)
@@ -118,7 +127,7 @@ async def test_a_lasting_refusal_is_raised_with_the_servers_words(status: int) -
     body = json.dumps({"title": "T", "detail": "ask for a token", "code": "SSE_FORBIDDEN"})
     async with (
         serve(plain(status, body, Content_Type="application/problem+json")) as server,
-        Stream(server.url, reconnect=fast()) as stream,
+        Stream(server.url, retry=fast()) as stream,
     ):
         with pytest.raises(Refused, match="ask for a token") as refusal:
             await anext(stream)
@@ -131,7 +140,7 @@ async def test_a_lasting_refusal_is_raised_with_the_servers_words(status: int) -
 @pytest.mark.parametrize("status", [429, 503])
 async def test_a_passing_refusal_waits_for_retry_after(status: int) -> None:
     script = (plain(status, Retry_After="1"), frames(ready(0), event(1), hold=True))
-    async with serve(*script) as server, Stream(server.url, reconnect=fast()) as stream:
+    async with serve(*script) as server, Stream(server.url, retry=fast()) as stream:
         began = asyncio.get_running_loop().time()
         await take(stream, 1)
         assert asyncio.get_running_loop().time() - began >= 0.99
@@ -145,7 +154,7 @@ async def test_a_page_that_is_no_event_stream_is_refused() -> None:
 
 async def test_silence_of_two_and_a_half_heartbeats_is_a_dead_connection() -> None:
     script = (frames(ready(0, heartbeat_ms=40), event(1), hold=True), frames(ready(1), event(2), hold=True))
-    async with serve(*script) as server, Stream(server.url, reconnect=fast()) as stream:
+    async with serve(*script) as server, Stream(server.url, retry=fast()) as stream:
         assert seqs(await take(stream, 2)) == [1, 2]
         assert server.header(1, "Last-Event-ID") == position(1)
 
@@ -171,7 +180,7 @@ async def test_a_server_that_never_answers_is_given_up_and_tried_again() -> None
 
     async with (
         serve(mute, frames(ready(0), event(1), hold=True)) as server,
-        Stream(server.url, reconnect=fast(), connect_seconds=0.1) as stream,
+        Stream(server.url, retry=fast(), connect_seconds=0.1) as stream,
     ):
         assert seqs(await take(stream, 1)) == [1]
         assert stream.counters.failures == 1
@@ -188,7 +197,7 @@ async def test_a_gap_is_handed_out_and_may_lead_to_another_log() -> None:
 
 async def test_an_event_twice_after_a_resume_is_a_violation() -> None:
     script = (frames(ready(0), event(1), event(2)), frames(ready(1), event(2)))
-    async with serve(*script) as server, Stream(server.url, reconnect=fast()) as stream:
+    async with serve(*script) as server, Stream(server.url, retry=fast()) as stream:
         await take(stream, 2)
         with pytest.raises(OrderViolation):
             await anext(stream)
@@ -197,7 +206,7 @@ async def test_an_event_twice_after_a_resume_is_a_violation() -> None:
 async def test_a_drain_leaves_at_once_and_comes_back_after_its_retry() -> None:
     drain = 'retry: 20\nevent: stream.drain\ndata: {"retry_ms":20}\n\n'
     script = (frames(ready(0), event(1), drain, hold=True), frames(ready(1), event(2), hold=True))
-    async with serve(*script) as server, Stream(server.url, reconnect=fast()) as stream:
+    async with serve(*script) as server, Stream(server.url, retry=fast()) as stream:
         assert seqs(await take(stream, 2)) == [1, 2]
         assert server.header(1, "Last-Event-ID") == position(1)
 
@@ -205,14 +214,14 @@ async def test_a_drain_leaves_at_once_and_comes_back_after_its_retry() -> None:
 async def test_what_follows_a_drain_is_left_to_the_resume() -> None:
     drain = "event: stream.drain\ndata: {}\n\n"
     script = (frames(ready(0), event(1), drain + event(2), hold=True), frames(ready(1), event(2), hold=True))
-    async with serve(*script) as server, Stream(server.url, reconnect=fast()) as stream:
+    async with serve(*script) as server, Stream(server.url, retry=fast()) as stream:
         assert seqs(await take(stream, 2)) == [1, 2]
         assert server.header(1, "Last-Event-ID") == position(1)
 
 
 async def test_an_error_without_an_id_does_not_lose_the_place() -> None:
     script = (frames(ready(0), event(1)), frames(error(20)), frames(ready(1), event(2), hold=True))
-    async with serve(*script) as server, Stream(server.url, reconnect=fast()) as stream:
+    async with serve(*script) as server, Stream(server.url, retry=fast()) as stream:
         assert seqs(await take(stream, 2)) == [1, 2]
         assert server.header(2, "Last-Event-ID") == position(1)
 
@@ -220,13 +229,13 @@ async def test_an_error_without_an_id_does_not_lose_the_place() -> None:
 @pytest.mark.parametrize("retry", [True, 20])
 async def test_an_error_that_passes_reconnects(retry: object) -> None:
     script = (frames(ready(0), event(1), error(retry), hold=True), frames(ready(1), event(2), hold=True))
-    async with serve(*script) as server, Stream(server.url, reconnect=fast()) as stream:
+    async with serve(*script) as server, Stream(server.url, retry=fast()) as stream:
         assert seqs(await take(stream, 2)) == [1, 2]
 
 
 async def test_an_error_that_stays_is_raised() -> None:
     script = (frames(ready(0), event(1), error(False, "SSE_TOKEN_EXPIRED"), hold=True),)
-    async with serve(*script) as server, Stream(server.url, reconnect=fast()) as stream:
+    async with serve(*script) as server, Stream(server.url, retry=fast()) as stream:
         await take(stream, 1)
         with pytest.raises(Refused) as refusal:
             await anext(stream)
@@ -235,7 +244,7 @@ async def test_an_error_that_stays_is_raised() -> None:
 
 async def test_a_refusal_inside_a_200_counts_as_a_failure_and_is_tried_later() -> None:
     script = (frames(f"retry: 10\n\n{error(20, 'SSE_OVERLOADED')}"), frames(ready(0), event(1), hold=True))
-    async with serve(*script) as server, Stream(server.url, reconnect=fast()) as stream:
+    async with serve(*script) as server, Stream(server.url, retry=fast()) as stream:
         assert seqs(await take(stream, 1)) == [1]
         assert stream.counters.failures == 1
 
@@ -254,7 +263,7 @@ async def test_control_events_are_handed_out_on_request() -> None:
 async def test_nobody_there_ends_with_the_last_reason() -> None:
     async with serve() as server:
         url = server.url
-    async with Stream(url, reconnect=fast(), give_up_seconds=0.2) as stream:
+    async with Stream(url, retry=fast(), give_up_seconds=0.2) as stream:
         with pytest.raises(Unreachable, match="ConnectionRefusedError"):
             await anext(stream)
 
@@ -283,3 +292,46 @@ async def test_what_cannot_be_sent_is_refused_before_anything_is_sent() -> None:
         Stream("http://me:pw@127.0.0.1")
     with pytest.raises(SlipstreamError):
         Stream("http://127.0.0.1", last_event_id="42")
+
+
+async def test_it_asks_for_terms_and_goes_by_what_was_agreed() -> None:
+    agreed = {"X_Retry_Policy": "max-jitter=0ms, backoff=constant, max-attempts=3", "X_Retry_Backoff_Base": "1"}
+    script = [plain(503, Retry_After="0", **agreed)] * 9
+    async with serve(*script) as server, Stream(server.url, retry=fast()) as stream:
+        with pytest.raises(Unreachable, match="3 attempts"):
+            await anext(stream)
+        assert len(server.requests) == 3
+        assert server.header(0, "Retry-Preferences") == "backoff=exponential, idempotency-aware=true, max-attempts=30"
+        assert stream.retry.terms[:3] == (1, 0, Backoff.constant)
+
+
+async def test_a_status_that_the_server_does_not_name_stays() -> None:
+    async with (
+        serve(plain(503, X_Retry_Policy="retryable=(429)")) as server,
+        Stream(server.url, retry=fast(), preferences=Preferences()) as stream,
+    ):
+        with pytest.raises(Refused):
+            await anext(stream)
+        assert server.header(0, "Retry-Preferences") is None
+
+
+async def test_a_stream_goes_on_with_the_wait_of_an_earlier_one() -> None:
+    async with serve(plain(503, Retry_After="1")) as server, Stream(server.url, retry=fast(attempts=1)) as stream:
+        with pytest.raises(Unreachable):
+            await anext(stream)
+        kept = json.loads(json.dumps(stream.retry.to_dict()))
+    async with serve(frames(ready(0), event(1), hold=True)) as server:
+        began = asyncio.get_running_loop().time()
+        async with Stream(server.url, retry=RetryState.from_dict(kept)) as stream:
+            await take(stream, 1)
+            assert asyncio.get_running_loop().time() - began >= 0.9
+            assert (stream.retry.attempt, stream.retry.code) == (0, "")
+
+
+async def test_the_code_of_an_error_that_says_no_time_decides() -> None:
+    script = (frames(ready(0), event(1), error(None, "SSE_SLOW_CONSUMER")), frames(error(None, "SSE_FORBIDDEN")))
+    async with serve(*script) as server, Stream(server.url, retry=fast()) as stream:
+        await take(stream, 1)
+        with pytest.raises(Refused) as refusal:
+            await anext(stream)
+        assert (refusal.value.code, len(server.requests)) == ("SSE_FORBIDDEN", 2)

@@ -1,6 +1,7 @@
 """What to do about a told loss, and about a refusal: the words on stderr. Pure."""
 
 import json
+from http import HTTPStatus
 from typing import Final
 
 from slipstream.protocol.control import Reason
@@ -40,6 +41,8 @@ def refusal(code: str, message: str, status: int) -> str:
     """A refusal in words, with what to do where the catalogue knows. code: "" when it was not Slipstream's."""
     told = f"refused: {status} {code}: {message}" if code else f"refused: {status}: {message}"
     fix = CATALOGUE[Code(code)].fix if code in set(Code) else ""
+    if status == HTTPStatus.UNAUTHORIZED:
+        fix = f"{fix} Give it by --token or SLIPSTREAM_TOKEN.".strip()
     return printable(f"{told.rstrip('.')}. {fix}" if fix else told)
 
 

@@ -29,6 +29,15 @@ def tail(  # noqa: PLR0913, PLR0917 - the options of a command
         list[str] | None, typer.Option("--topic", help="A topic or filter, as orders.>; repeatable; all without it.")
     ] = None,
     tenant: Annotated[str | None, typer.Option("--tenant", "-t", help="The tenant.")] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            envvar="SLIPSTREAM_TOKEN",
+            show_envvar=True,
+            help="The token that the server wants. On the command line other users of the machine can see it.",
+        ),
+    ] = None,
     begin: Annotated[
         str,
         typer.Option(
@@ -89,6 +98,8 @@ def tail(  # noqa: PLR0913, PLR0917 - the options of a command
     Record without a hole, over restarts: slipstream tail URL -t acme --from earliest --save acme.ndjson --bookmark
     acme.id
 
+    With a token: SLIPSTREAM_TOKEN=$(slipstream token -t acme --key dev.pem) slipstream tail URL
+
     Wait for one event, ten seconds at most: slipstream tail URL -t acme --event order-paid --count 1 --for 10 --raw
     """
     from slipstream.cli.tail.begin import Begin, parse_from, remembered  # noqa: PLC0415 - heavy
@@ -113,7 +124,7 @@ def tail(  # noqa: PLR0913, PLR0917 - the options of a command
             if marked is not None and (id_ := remembered(marked.load(), saved.last_id if saved else None)):
                 where = Begin(last_event_id=id_)
             asked = [("envelope", envelope)] if envelope != "none" else []
-            stream = Stream(url, topics, tenant, **where._asdict(), parameters=asked, control=True)
+            stream = Stream(url, topics, tenant, **where._asdict(), token=token, parameters=asked, control=True)
         except SlipstreamError as error:
             fail(f"{bookmark}: {error.message}" if bookmark else error.message, Status.WRONG)
         except ValueError as error:

@@ -41,6 +41,11 @@ def test_a_refusal_says_what_to_do(code: Code) -> None:
     assert refusal(code, "because", 400) == f"refused: 400 {code}: because. {CATALOGUE[code].fix}"
 
 
+def test_who_has_no_token_is_told_how_to_give_one() -> None:
+    assert refusal("SSE_UNAUTHORIZED", "no token", 401).endswith("Give it by --token or SLIPSTREAM_TOKEN.")
+    assert refusal("", "Unauthorized", 401) == "refused: 401: Unauthorized. Give it by --token or SLIPSTREAM_TOKEN."
+
+
 def test_a_strangers_refusal_is_told_as_it_is() -> None:
     assert refusal("", "Not Found\x1b[2J", 404) == "refused: 404: Not Found\\u001b[2J"
     assert refusal("SSE_LATER", "new", 409) == "refused: 409 SSE_LATER: new"

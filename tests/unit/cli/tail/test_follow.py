@@ -14,8 +14,7 @@ from slipstream.cli.tail.follow import Ended, Job, Tail, Unwritable
 from slipstream.cli.tail.match import Condition, Wanted
 from slipstream.cli.tail.save import Save
 from slipstream.cli.tail.show import Form
-from slipstream.client import Stream
-from slipstream.client.backoff import Reconnect
+from slipstream.client import RetryState, Stream, Terms
 from tests.unit.client.server import Server, frames, serve
 
 EPOCH = "k3v9x2ab"
@@ -45,7 +44,7 @@ async def server() -> AsyncIterator[Server]:
 
 
 async def follow(server: Server, job: Job) -> Tail:
-    stream = Stream(server.url, control=True, reconnect=Reconnect(retry_ms=1))
+    stream = Stream(server.url, control=True, retry=RetryState(Terms(base_ms=1, max_jitter_ms=1), retry_ms=1))
     tail = Tail(stream, job)
     try:
         assert await tail.run() is (Ended.TIME if job.most is None else Ended.COUNT)
