@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -12,7 +13,9 @@ from slipstream.tenants.issuer import Issuer
 LEEWAY: Final = 30
 """Seconds by which an issuer's clock may be ahead of ours (`nbf`, `iat`). `exp` has none: the stream ends by it."""
 
-_TEXT_MAX: Final = 256
+TEXT_MAX: Final = 256
+"""Most characters of a subject, and of a token's id."""
+
 _PATTERNS_MAX: Final = 256
 _NOTICE: Final = 60.0
 
@@ -27,6 +30,7 @@ class Token(NamedTuple):
     expires_at: Unix time in seconds. renew_at: when to tell a stream of it that the end is near: 60 s before, or a
         tenth of the token's life.
     id: its `jti`, None where it has none.
+    issued_at: its `iat` in whole Unix seconds; 0, so before everything, where it has none.
     """
 
     subject: str
@@ -38,6 +42,7 @@ class Token(NamedTuple):
     renew_at: float
     id: str | None
     issuer: str
+    issued_at: int = 0
 
 
 def read_claims(claims: Mapping[str, Any], issuer: Issuer, now: float) -> Token:
@@ -65,6 +70,7 @@ def read_claims(claims: Mapping[str, Any], issuer: Issuer, now: float) -> Token:
         renew_at=expires_at - min(_NOTICE, life / 10),
         id=None if claims.get("jti") is None else _text(claims, "jti"),
         issuer=issuer.issuer,
+        issued_at=max(0, math.floor(_date(claims, "iat", 0))),
     )
 
 
@@ -87,6 +93,11 @@ def refuse_unsigned() -> NoReturn:
     Nobody has proven anything by then, and the reason would tell strangers which tenants there are and whom they trust.
     """
     refuse("it is not signed by an issuer of its tenant")
+
+
+def refuse_revoked() -> NoReturn:
+    """Raise UNAUTHORIZED for a token that is good but for its revocation (see `revocations`)."""
+    refuse("it was revoked; get a new one")
 
 
 _ABSENT: Final = object()
@@ -120,8 +131,8 @@ def _date(claims: Mapping[str, Any], name: str, default: float) -> float:
 
 def _text(claims: Mapping[str, Any], name: str) -> str:
     value = claims.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= _TEXT_MAX:
-        refuse(f"its {name} has to be a string of 1 to {_TEXT_MAX} characters")
+    if not isinstance(value, str) or not 0 < len(value) <= TEXT_MAX:
+        refuse(f"its {name} has to be a string of 1 to {TEXT_MAX} characters")
     return value
 
 

@@ -8,7 +8,6 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from slipstream.auth.claims import refuse_unsigned
 from slipstream.auth.jwk import KeySet
 from slipstream.auth.jwks import Do, Jwks
 from slipstream.protocol.errors import Code, SlipstreamError
@@ -59,20 +58,18 @@ class Keyring:
         self._missing: set[tuple[str, str]] = set()
 
     async def find(self, issuer: Issuer, tenant: str, kid: str | None, algorithm: str) -> Any:
-        """What PyJWT checks a signature with.
+        """What PyJWT checks a signature with; None where the issuer has no such key.
 
-        Raises UNAUTHORIZED where the issuer has no such key, UPSTREAM_UNAVAILABLE while there is no telling.
+        Raises UPSTREAM_UNAVAILABLE while there is no telling.
         """
         if issuer.secret is not None:
             return self._secret(tenant, issuer.secret)
         if kid is not None and len(kid) > KID_MAX:
-            refuse_unsigned()
+            return None
         if issuer.jwks_url is not None:
             return await self._remote(issuer.jwks_url, kid, algorithm)
         key = self._written(issuer).find(kid, algorithm)
-        if key is None:
-            refuse_unsigned()
-        return key.material
+        return None if key is None else key.material
 
     async def close(self) -> None:
         """End the readings that are under way."""
@@ -102,7 +99,7 @@ class Keyring:
                         retry_after=verdict.seconds,
                     )
                 case _:
-                    refuse_unsigned()
+                    return None
 
     def _entry(self, url: str) -> _Entry:
         entry = self._entries.get(url)
@@ -148,7 +145,7 @@ class Keyring:
         self._inline.move_to_end(name)
         return made[1]
 
-    def _secret(self, tenant: str, name: str) -> bytes:
+    def _secret(self, tenant: str, name: str) -> bytes | None:
         try:
             secret, fault = self._secret_of(tenant, name), ""
         except SecretAbsent as error:
@@ -158,7 +155,7 @@ class Keyring:
         if fault:
             # The tenant is what an unverified token says, so an unknown one must look like a wrong signature.
             self._tell_missing(tenant, name, fault)
-            refuse_unsigned()
+            return None
         self._missing.discard((tenant, name))
         return secret
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
@@ -12,7 +13,8 @@ import orjson
 from jwt.api_jws import PyJWS
 from jwt.utils import base64url_decode
 
-from slipstream.auth.claims import Token, read_claims, refuse, refuse_unsigned, tenant_of
+from slipstream.auth.claims import Token, read_claims, refuse, refuse_revoked, refuse_unsigned, tenant_of
+from slipstream.auth.decoy import decoy
 from slipstream.auth.keyring import Keyring
 from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.tenants.issuer import Issuer
@@ -21,6 +23,8 @@ TOKEN_BYTES: Final = 8 * 1_024
 """Longest token. What is longer is not even parsed."""
 
 _REMEMBERED: Final = 16_384
+# Python's base64 overlooks what is not of its alphabet, line ends among it, so that one token would have many texts.
+_COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")  # RFC 7515 section 7.1
 # It keeps nothing between calls.
 _JWS: Final = PyJWS()
 
@@ -36,58 +40,106 @@ class Claimed(NamedTuple):
     payload: bytes
 
 
-class Verifier:
-    """`issuers(tenant)` are those whose tokens the tenant takes, by their `iss`."""
+class _Verified(NamedTuple):
+    """A token whose signature was right by this key of its issuer."""
 
-    def __init__(self, keyring: Keyring, issuers: Callable[[str], Mapping[str, Issuer]]) -> None:
+    token: Token
+    issuer: Issuer
+    kid: str | None
+    algorithm: str
+    key: Any
+
+
+class Verifier:
+    """`issuers(tenant)` are those whose tokens the tenant takes, by their `iss`.
+
+    `revoked(token)` says whether a token is refused though it is good. checked: signatures so far, those of tokens
+    that were refused included.
+    """
+
+    def __init__(
+        self,
+        keyring: Keyring,
+        issuers: Callable[[str], Mapping[str, Issuer]],
+        revoked: Callable[[Token], bool] = lambda _: False,
+    ) -> None:
         self._keyring = keyring
         self._issuers = issuers
-        self._verified: OrderedDict[bytes, tuple[Token, Issuer]] = OrderedDict()
+        self._revoked = revoked
+        self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
         self.checked = 0
 
     async def verify(self, text: str, now: float) -> Token:
         """The token, at `now` (Unix seconds).
 
+        A refusal costs one check of a signature, whatever its cause: without a key of the issuer's it is checked with
+        one that nobody has, so that the time does not tell which tenants there are and whom they trust.
+
         Raises UNAUTHORIZED, TOKEN_EXPIRED, or UPSTREAM_UNAVAILABLE where the issuer's keys cannot be had.
         """
+        token = await self._read(text, now)
+        if self._revoked(token):
+            refuse_revoked()
+        return token
+
+    async def _read(self, text: str, now: float) -> Token:
         if len(text) > TOKEN_BYTES:
             refuse(f"it has more than {TOKEN_BYTES} characters")
         digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
-        known = self._recall(digest, now)
+        known = await self._recall(digest, now)
         if known is not None:
             return known
         claimed = peek(text)
         issuer = self._issuers(claimed.tenant).get(claimed.issuer)
-        if issuer is None or claimed.algorithm not in issuer.allowed:
+        key = None
+        if issuer is not None and claimed.algorithm in issuer.allowed:
+            key = await self._keyring.find(issuer, claimed.tenant, claimed.kid, claimed.algorithm)
+        payload = self._check(text, claimed.algorithm, key)
+        if issuer is None or payload is None:
             refuse_unsigned()
-        key = await self._keyring.find(issuer, claimed.tenant, claimed.kid, claimed.algorithm)
-        self.checked += 1
-        try:
-            signed = _JWS.decode_complete(text, key, algorithms=[claimed.algorithm])
-        except (jwt.PyJWTError, ValueError, TypeError):
-            refuse_unsigned()
-        if signed["payload"] != claimed.payload:
+        if payload != claimed.payload:
             # PyJWT reads base64 more strictly than `peek`: what was looked at must be what was signed.
             refuse("it is no signed JWT")
         token = read_claims(claimed.claims, issuer, now)
-        self._verified[digest] = (token, issuer)
+        self._verified[digest] = _Verified(token, issuer, claimed.kid, claimed.algorithm, key)
         if len(self._verified) > _REMEMBERED:
             self._verified.popitem(last=False)
         return token
 
-    def _recall(self, digest: bytes, now: float) -> Token | None:
-        """What was verified before, if the tenant still takes this issuer's tokens on the same terms."""
+    def _check(self, text: str, algorithm: str, key: Any | None) -> bytes | None:
+        """What was signed by `key`; None where there is no key, or the signature is wrong."""
+        used = decoy(algorithm) if key is None else key
+        if used is None:
+            # No issuer of anybody can have this algorithm, so it tells nothing to answer at once.
+            return None
+        self.checked += 1
+        try:
+            signed = _JWS.decode_complete(text, used, algorithms=[algorithm])
+        except (jwt.PyJWTError, ValueError, TypeError):
+            return None
+        return None if key is None else bytes(signed["payload"])
+
+    async def _recall(self, digest: bytes, now: float) -> Token | None:
+        """What was verified before, if the tenant still takes this issuer's tokens on the same terms and by this key.
+
+        An issuer takes a key back by leaving it out, and a tenant by another secret: that counts for what was verified,
+        too.
+        """
         found = self._verified.get(digest)
         if found is None:
             return None
-        token, issuer = found
+        token, issuer = found.token, found.issuer
         if self._issuers(token.tenant).get(token.issuer) != issuer:
-            del self._verified[digest]
+            self._verified.pop(digest, None)
             return None
         if token.expires_at <= now:
-            del self._verified[digest]
+            self._verified.pop(digest, None)
             raise SlipstreamError(Code.TOKEN_EXPIRED, "the token has expired: get a new one")
-        self._verified.move_to_end(digest)
+        if await self._keyring.find(issuer, token.tenant, found.kid, found.algorithm) != found.key:
+            self._verified.pop(digest, None)
+            return None
+        if digest in self._verified:
+            self._verified.move_to_end(digest)
         return token
 
 
@@ -98,6 +150,8 @@ def peek(text: str) -> Claimed:
     """
     if len(text) > TOKEN_BYTES:
         refuse(f"it has more than {TOKEN_BYTES} characters")
+    if not _COMPACT.fullmatch(text):
+        refuse("it is no signed JWT")
     try:
         head, body, _ = text.split(".")
         payload = base64url_decode(body)

@@ -6,30 +6,42 @@ With tokens: what the token says. Without authentication: the tenant that the re
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
 from aiohttp import web
 
-from slipstream.auth.claims import EVERYTHING, Patterns, Token
+from slipstream.auth.authorizer import Question
+from slipstream.auth.claims import EVERYTHING, Patterns, Token, refuse_revoked
 from slipstream.auth.verify import peek
+from slipstream.edge.cookie import COOKIE
 from slipstream.edge.cors import cookie_counts
 from slipstream.edge.query import Query, parse_tenant
+from slipstream.edge.redeem import redeem, ticket_in_url
 from slipstream.edge.services import SERVICES, Services
+from slipstream.edge.trace import trace_of
 from slipstream.protocol.errors import Code, SlipstreamError, quoted
 from slipstream.protocol.topic import Filters
+from slipstream.resilience.context import TENANT, TRACE_ID
 from slipstream.tenants.model import Tenant
 
-Right = Literal["subscribe", "publish"]
+Right = Literal["subscribe", "publish", "admin"]
 
 SUBSCRIBE: Final[Right] = "subscribe"
 PUBLISH: Final[Right] = "publish"
+ADMIN: Final[Right] = "admin"
 
-COOKIE: Final = "__Host-slipstream"
 URL_PARAMETER: Final = "access_token"
 """RFC 6750 section 2.3, which also says why not: URLs are kept by browsers, proxies and their logs."""
 
 INVALID_TOKEN = web.RequestKey("invalid_token", bool)
 """Set where a token came and was refused: the challenge then says so (RFC 6750 section 3)."""
+
+URL_ALONE = web.RequestKey("url_alone", bool)
+"""Set where the only token came in the URL, and its tenant takes none from there."""
+
+CREDENTIAL = web.RequestKey("credential", str)
+"""The token's text, once it was verified: for the tenant's authorizer, and for nothing that is logged or kept."""
 
 
 class Grant(NamedTuple):
@@ -61,7 +73,7 @@ class Grant(NamedTuple):
                 raise forbidden()
             return Filters.parse([one.text for one in self.subscribe], limit)
         filters = query.filters(limit)
-        if not all(any(one.covers(wanted) for one in self.subscribe) for wanted in filters.items):
+        if not filters.covered_by(self.subscribe):
             raise forbidden()
         return filters
 
@@ -77,17 +89,51 @@ async def authorize(request: web.Request, right: Right) -> Grant:
     """
     services = request.app[SERVICES]
     if services.options.open:
-        return _anonymous(request, services, right)
-    text = _credential(request, services)
-    if not services.registry.loaded:
-        raise _not_loaded()
+        return _named(request, _anonymous(request, services, right))
+    text = await _credential(request, services, right)
+    _check_loaded(services)
     try:
         token = await services.verifier.verify(text, time.time())
     except SlipstreamError as error:
         if error.code in (Code.UNAUTHORIZED, Code.TOKEN_EXPIRED):
             request[INVALID_TOKEN] = True
         raise
-    return _grant(request, services, token, right)
+    if URL_ALONE in request:
+        raise no_token()
+    request[CREDENTIAL] = text
+    grant = _named(request, _grant(request, services, token, right))
+    if right == ADMIN:
+        # What it looks at or ends is the whole tenant's; readers and publishers ask with their topics (`consult`).
+        await consult(request, grant, right, ())
+    return grant
+
+
+def confirm(request: web.Request, grant: Grant) -> None:
+    """Where something was awaited since `authorize`: the token may have been revoked meanwhile. Raises UNAUTHORIZED."""
+    if grant.token is not None and request.app[SERVICES].revocations.revoked(grant.token):
+        request[INVALID_TOKEN] = True
+        refuse_revoked()
+
+
+async def consult(request: web.Request, grant: Grant, right: Right, topics: Iterable[str]) -> None:
+    """Ask the tenant's authorizer, where it has one: after what the token says, before anything is done.
+
+    topics: all that the request is for. Raises FORBIDDEN, or UPSTREAM_UNAVAILABLE where the authorizer does not answer.
+    """
+    if grant.token is not None:
+        await permitted(request.app[SERVICES], grant.tenant, grant.token, request[CREDENTIAL], right, topics)
+
+
+async def permitted(
+    services: Services, tenant: Tenant, token: Token, text: str, right: Right, topics: Iterable[str]
+) -> None:
+    """As `consult`, for a token that was verified without a request. text: as it came."""
+    authorizer = tenant.spec.authorizer
+    if authorizer is None:
+        return
+    question = Question(tenant.name, token.subject, right, tuple(sorted(set(topics))))
+    if not await services.authorizers.allow(authorizer, question, token, text):
+        raise forbidden()
 
 
 def known(services: Services, name: str) -> Tenant:
@@ -105,11 +151,26 @@ def known(services: Services, name: str) -> Tenant:
     raise SlipstreamError(Code.NOT_FOUND, f"there is no tenant {quoted(name)}: make it with `slipstream tenant apply`")
 
 
+def no_token() -> SlipstreamError:
+    """What is said where no token came that counts."""
+    return SlipstreamError(
+        Code.UNAUTHORIZED,
+        "there is no token: send Authorization: Bearer TOKEN; one in the URL counts only where the tenant allows it",
+    )
+
+
 def forbidden() -> SlipstreamError:
     """The one answer to an unknown tenant, an unknown topic and a missing permission."""
     return SlipstreamError(
         Code.FORBIDDEN, "the token is not for this: check its tenant, its scope and its topics against the request"
     )
+
+
+def _named(request: web.Request, grant: Grant) -> Grant:
+    """From here on the lines that this request logs name its tenant and its trace."""
+    TENANT.set(grant.tenant.name)
+    TRACE_ID.set(trace_of(request).trace_id)
+    return grant
 
 
 def _anonymous(request: web.Request, services: Services, right: Right) -> Grant:
@@ -118,7 +179,9 @@ def _anonymous(request: web.Request, services: Services, right: Right) -> Grant:
         raise SlipstreamError(Code.BAD_REQUEST, "say which tenant: ?tenant=NAME or the header X-Tenant-ID")
     scopes = services.options.anonymous_scopes
     if right not in scopes:
-        raise SlipstreamError(Code.FORBIDDEN, f"nobody may {right} here: SLIPSTREAM_ANONYMOUS_SCOPES leaves it out")
+        raise SlipstreamError(
+            Code.FORBIDDEN, f"nobody has the scope {right} here: SLIPSTREAM_ANONYMOUS_SCOPES leaves it out"
+        )
     return Grant(known(services, name), scopes)
 
 
@@ -130,31 +193,55 @@ def _grant(request: web.Request, services: Services, token: Token, right: Right)
     return Grant(tenant, token.scopes, token.subscribe, token.publish, token)
 
 
-def _credential(request: web.Request, services: Services) -> str:
+async def _credential(request: web.Request, services: Services, right: Right) -> str:
     """The token that came with the request. What the caller put there goes before what a browser adds by itself.
 
-    Raises UNAUTHORIZED where there is none, BAD_REQUEST for two.
+    A ticket is for one stream or one page of events, so nothing else spends it; spent, it does not stand in the way of
+    the cookie: a browser comes back to the same URL.
+
+    Raises UNAUTHORIZED where there is none, BAD_REQUEST for two, UPSTREAM_UNAVAILABLE where a ticket cannot be spent.
     """
-    given = request.headers.getall("Authorization", ())
-    if len(given) > 1:
-        raise SlipstreamError(Code.BAD_REQUEST, "the header Authorization is repeated: send it once")
-    if given:
-        scheme, _, text = given[0].strip().partition(" ")
-        if scheme.lower() != "bearer" or not text.strip():
-            raise SlipstreamError(Code.UNAUTHORIZED, "send Authorization: Bearer TOKEN")
-        return text.strip()
+    if (given := bearer(request)) is not None:
+        return given
     in_url = request.query.getall(URL_PARAMETER, ())
     if len(in_url) > 1:
         raise SlipstreamError(Code.BAD_REQUEST, f"the parameter {URL_PARAMETER} is repeated: send it once")
     if in_url and in_url[0] and _takes_urls(request, services, in_url[0]):
         return in_url[0]
+    ticket = ticket_in_url(request) if right == SUBSCRIBE and request.method == "GET" else ""
+    if ticket:
+        # Before it is spent: it would be lost on an answer that is no stream.
+        _check_loaded(services)
+        redeemed = await redeem(request, ticket)
+        if redeemed is not None:
+            return redeemed
     cookie = request.cookies.get(COOKIE)
     if cookie and cookie_counts(request):
         return cookie
-    raise SlipstreamError(
-        Code.UNAUTHORIZED,
-        "there is no token: send Authorization: Bearer TOKEN; one in the URL counts only where the tenant allows it",
-    )
+    if in_url and in_url[0]:
+        # It will not count, but is checked as if it did: else strangers learn which tenants there are that allow it.
+        request[URL_ALONE] = True
+        return in_url[0]
+    if ticket:
+        request[INVALID_TOKEN] = True
+        raise SlipstreamError(Code.UNAUTHORIZED, "the ticket is spent, too old or none of ours: get a new one")
+    raise no_token()
+
+
+def bearer(request: web.Request) -> str | None:
+    """The token in the header Authorization (RFC 6750 section 2.1), None where there is no such header.
+
+    Raises UNAUTHORIZED for another scheme, BAD_REQUEST for two.
+    """
+    given = request.headers.getall("Authorization", ())
+    if len(given) > 1:
+        raise SlipstreamError(Code.BAD_REQUEST, "the header Authorization is repeated: send it once")
+    if not given:
+        return None
+    scheme, _, text = given[0].strip().partition(" ")
+    if scheme.lower() != "bearer" or not text.strip():
+        raise SlipstreamError(Code.UNAUTHORIZED, "send Authorization: Bearer TOKEN")
+    return text.strip()
 
 
 def _takes_urls(request: web.Request, services: Services, text: str) -> bool:
@@ -167,5 +254,14 @@ def _takes_urls(request: web.Request, services: Services, text: str) -> bool:
     return tenant is not None and tenant.spec.access_token_in_url
 
 
-def _not_loaded() -> SlipstreamError:
-    return SlipstreamError(Code.UPSTREAM_UNAVAILABLE, "the tenants are not loaded yet", retry_after=1.0)
+def _check_loaded(services: Services) -> None:
+    """Raises UPSTREAM_UNAVAILABLE while there is no telling what a token allows."""
+    if not services.registry.loaded:
+        raise _not_loaded()
+    if not services.revocations.loaded:
+        # Who was revoked is not to get in by asking a process that does not know it yet.
+        raise _not_loaded("revocations")
+
+
+def _not_loaded(what: str = "tenants") -> SlipstreamError:
+    return SlipstreamError(Code.UPSTREAM_UNAVAILABLE, f"the {what} are not loaded yet", retry_after=1.0)

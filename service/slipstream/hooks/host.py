@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
-from slipstream.hooks.breaker import Breaker
 from slipstream.hooks.child import CannotStart, Child, Secret
 from slipstream.hooks.wire import Frame, Garbage, Plan, answered, ask
 from slipstream.hooks.work import Batch, Window, Work
 from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.resilience.backoff import Backoff
+from slipstream.resilience.breaker import Breaker
 from slipstream.shape.event import Dropped, Event, Outcome, Withheld
 
 _logger = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ class Host:
                 began = loop.time()
                 await self._live()
                 self._wake.set()
-                self._breaker.failed(loop.time())
+                self._breaker.failed(loop.time(), random.random())  # noqa: S311 jitter is no secret
                 if self.refusing:
                     self._refuse()
                     continue

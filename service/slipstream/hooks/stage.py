@@ -12,6 +12,7 @@ from slipstream.hooks.child import Secret
 from slipstream.hooks.host import Cause, Host
 from slipstream.hooks.wire import Plan
 from slipstream.protocol.event import Record
+from slipstream.resilience.context import within
 from slipstream.resilience.supervise import Supervisor
 from slipstream.shape.event import Event, Undeliverable, Withheld
 
@@ -118,7 +119,7 @@ class Stage:
             self.host = Host(setup.plan(), setup.secret, self.counts)
         if self._serving is None or self._serving.done():
             name = f"hooks-{self.tenant}-{next(_numbers)}"
-            self._serving = self._supervisor.start(name, self.host.serve)
+            self._serving = self._supervisor.start(name, within(self.tenant, self.host.serve))
         return self.host
 
     def leave(self) -> asyncio.Task[None] | None:

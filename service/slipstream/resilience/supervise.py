@@ -7,6 +7,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import Any
 
 from slipstream.resilience.backoff import Backoff
@@ -39,7 +40,8 @@ class Supervisor:
         if name in self._tasks:
             message = f"a task named {name} runs already"
             raise ValueError(message)
-        task = asyncio.create_task(self._guard(name, run), name=name)
+        # In no context: it outlives the request that it may have been started by (see context.py).
+        task = asyncio.create_task(self._guard(name, run), name=name, context=Context())
         self._tasks[name] = task
         task.add_done_callback(lambda _: self._end(name))
         return task

@@ -1,10 +1,8 @@
 """Who may issue tokens for a tenant, and how those are checked."""
 
-import ipaddress
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -12,6 +10,7 @@ from slipstream.protocol.errors import quoted
 from slipstream.tenants.part import Part
 from slipstream.tenants.quantity import parse_duration
 from slipstream.tenants.shaping import Name
+from slipstream.tenants.url import Url
 
 AUDIENCE: Final = "slipstream"
 KEYS_MAX: Final = 32
@@ -24,32 +23,14 @@ Algorithm = Literal[
 ]  # fmt: skip
 
 _DAY: Final = 86_400
+LIFETIME_MAX: Final = 3_650 * _DAY
+"""Seconds; no issuer may give a token for longer."""
+
 # What an RSA, EC, OKP or symmetric key has that nobody else may know (RFC 7518 section 6).
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _NEEDED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
 )
-
-
-def _jwks_url(text: str) -> str:
-    parts = urlsplit(text)
-    if not parts.hostname or parts.scheme not in ("https", "http"):
-        raise ValueError("give https://HOST/PATH")
-    if parts.scheme == "http" and not _loopback(parts.hostname):
-        raise ValueError("use https: whoever can change the keys on their way can make tokens")
-    if parts.username is not None or parts.fragment:
-        raise ValueError("leave out the user and the fragment: the URL is logged")
-    # Reading the port is what makes urllib check that it is one.
-    if parts.port == 0:
-        raise ValueError("a port is 1 to 65535")
-    return text
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _key(key: dict[str, Any]) -> dict[str, Any]:
@@ -98,12 +79,12 @@ class Issuer(Part):
     """
 
     issuer: _Text
-    jwks_url: Annotated[str, Field(max_length=2_048), AfterValidator(_jwks_url)] | None = None
+    jwks_url: Url | None = None
     keys: Annotated[tuple[_Key, ...], Field(min_length=1, max_length=KEYS_MAX), BeforeValidator(_key_set)] | None = None
     secret: Name | None = None
     algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] | None = None
     audience: _Text = AUDIENCE
-    max_lifetime: Annotated[_Duration, Field(ge=1, le=3_650 * _DAY)] = _DAY
+    max_lifetime: Annotated[_Duration, Field(ge=1, le=LIFETIME_MAX)] = _DAY
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

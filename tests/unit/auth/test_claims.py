@@ -38,6 +38,7 @@ def test_a_token_says_who_whose_what_and_until_when() -> None:
         renew_at=ISSUED + 3540,
         id="t-1",
         issuer=ISSUER,
+        issued_at=ISSUED,
     )
 
 
@@ -116,3 +117,11 @@ def test_what_is_missing_or_strange_is_refused_and_not_repeated(name: str, value
     assert error.code is Code.UNAUTHORIZED
     assert error.status == 401
     assert "x" * 20 not in error.message
+
+
+@pytest.mark.parametrize(
+    ("iat", "issued_at"), [(None, 0), (-5, 0), (ISSUED - 0.25, ISSUED - 1), (ISSUED + 3, ISSUED + 3)]
+)
+def test_when_it_was_issued_is_a_whole_second(iat: float | None, issued_at: int) -> None:
+    issuer = OF.model_copy(update={"max_lifetime": 2 * ISSUED})
+    assert read_claims(claims(NOW, iat=iat), issuer, NOW).issued_at == issued_at

@@ -104,12 +104,9 @@ async def test_made_up_names_cost_one_reading() -> None:
     web = Web()
     await web.find()
     for number in range(20):
-        with pytest.raises(SlipstreamError) as caught:
-            await web.find(f"made-up-{number}")
-        assert caught.value.code is Code.UNAUTHORIZED
+        assert await web.find(f"made-up-{number}") is None
     assert web.asked == 2
-    with pytest.raises(SlipstreamError):
-        await web.find("x" * 129)
+    assert await web.find("x" * 129) is None
 
 
 async def test_a_key_that_is_new_is_found_at_once() -> None:
@@ -127,9 +124,7 @@ async def test_a_secret_that_is_absent_or_short_is_told_to_the_operator_alone(ca
         web.secret = secret
         caplog.clear()
         for _ in range(2):
-            with pytest.raises(SlipstreamError) as caught:
-                await web.find(issuer=SECRET)
-            assert caught.value.message.endswith("signed by an issuer of its tenant")
+            assert await web.find(issuer=SECRET) is None
         web.secret = b"s" * 32
         assert await web.find(issuer=SECRET)
         assert len(caplog.records) == 1

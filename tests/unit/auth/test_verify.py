@@ -1,17 +1,21 @@
 """From text to token: what is believed, what is refused, what is remembered."""
 
+import asyncio
+import itertools
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from slipstream.auth.decoy import decoy
+from slipstream.auth.jwks import FRESH
 from slipstream.auth.keyring import Keyring, SecretAbsent
 from slipstream.auth.verify import TOKEN_BYTES, Verifier
 from slipstream.protocol.errors import Code, SlipstreamError
-from slipstream.tenants.issuer import Issuer
+from slipstream.tenants.issuer import Algorithm, Issuer
 from tests.tokens import ISSUER, TENANT, b64, claims, ec_key, ed_key, hmac_token, jwk, rsa_key, token
 
 NOW = 1_795_527_707.0
@@ -25,7 +29,10 @@ class Desk:
     def __init__(self, *issuers: Issuer) -> None:
         self.issuers = {one.issuer: one for one in issuers}
         self.fetched: list[str] = []
-        self.verifier = Verifier(Keyring(self._fetch, self._secret, lambda: 0.0), self._of)
+        self.keys = KEYS
+        self.secret = SECRET
+        self.clock = 0.0
+        self.verifier = Verifier(Keyring(self._fetch, self._secret, lambda: self.clock), self._of)
 
     async def verify(self, text: str, now: float = NOW) -> Any:
         return await self.verifier.verify(text, now)
@@ -42,12 +49,12 @@ class Desk:
 
     async def _fetch(self, url: str) -> bytes:
         self.fetched.append(url)
-        return json.dumps({"keys": KEYS}).encode()
+        return json.dumps({"keys": self.keys}).encode()
 
     def _secret(self, tenant: str, name: str) -> bytes:
         if (tenant, name) != (TENANT, "dev"):
             raise SecretAbsent("no such secret")
-        return SECRET
+        return self.secret
 
 
 def holding(*keys: dict[str, Any], algorithms: tuple[str, ...] | None = None) -> Issuer:
@@ -91,6 +98,40 @@ async def test_what_is_remembered_is_forgotten_when_the_issuer_changes() -> None
     await desk.refused(text)
     desk.issuers = {}
     await desk.refused(text)
+
+
+async def test_a_secret_that_was_changed_ends_the_tokens_of_the_old_one_at_once() -> None:
+    desk, text = Desk(Issuer(issuer=ISSUER, secret="dev")), hmac_token(SECRET, says())
+    await desk.verify(text)
+    desk.secret = b"another secret that has 32 bytes"
+    await desk.refused(text)
+    await desk.verify(hmac_token(desk.secret, says()))
+    desk.secret = SECRET
+    await desk.verify(text)
+
+
+async def test_a_key_that_its_issuer_took_back_ends_its_tokens_when_the_keys_are_read_again() -> None:
+    desk, text = Desk(Issuer(issuer=ISSUER, jwks_url="https://id.example/jwks")), token(rsa_key(), says())
+    await desk.verify(text)
+    desk.keys = [jwk(ec_key())]
+    await desk.verify(text)
+    desk.clock = FRESH
+    await desk.verify(text)
+    # The reading behind the scenes ends.
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await desk.refused(text)
+    assert len(desk.fetched) == 3, "and once more for the name that is not known any more"
+
+
+async def test_keys_that_were_read_again_and_are_the_same_need_no_new_check() -> None:
+    desk, text = Desk(Issuer(issuer=ISSUER, jwks_url="https://id.example/jwks")), token(ec_key(), says())
+    for _ in range(5):
+        await desk.verify(text)
+        await asyncio.sleep(0)
+        desk.clock += FRESH
+    assert len(desk.fetched) == 5
+    assert desk.verifier.checked == 1
 
 
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,6 +246,72 @@ async def test_before_the_signature_is_right_nobody_learns_why_it_is_not() -> No
     ]
     assert len({(await desk.refused(text)).message for text in texts}) == 1
     assert (await desk.refused(token(rsa_key(), says(aud="other")))).message != (await desk.refused(texts[0])).message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        token(rsa_key(9), says()),
+        token(rsa_key(9), says(), kid="made-up"),
+        token(rsa_key(9), says(), kid="x" * 200),
+        token(rsa_key(9), says(tenant="nobody")),
+        token(rsa_key(9), says(iss="https://other.example")),
+        token(rsa_key(9), says(iss="https://other.example", tenant="nobody")),
+        token(ec_key(9), says()),
+        token(ec_key(9), says(tenant="nobody")),
+        token(ed_key(9), says()),
+        token(ed_key(9), says(tenant="nobody")),
+        hmac_token(SECRET, says()),
+        hmac_token(SECRET, says(tenant="nobody")),
+        token(rsa_key(9), says(tenant="nobody"), alg="PS256"),
+        token(rsa_key(9), says(), alg="PS384"),
+        token(ec_key(9), says(), alg="ES512"),
+    ],
+    ids=itertools.count(),
+)
+async def test_each_refusal_costs_one_check_whether_or_not_there_is_such_a_tenant_issuer_or_key(text: str) -> None:
+    """Time would tell otherwise. Of which kind the check is, is up to the token alone."""
+    for desk in (public(), Desk(), Desk(Issuer(issuer=ISSUER, secret="dev")), Desk(Issuer(issuer=ISSUER, secret="no"))):
+        if text == hmac_token(SECRET, says()) and desk.issuers and desk.issuers[ISSUER].secret == "dev":
+            continue
+        for count in (1, 2, 3):
+            await desk.refused(text)
+            assert desk.verifier.checked == count
+
+
+@pytest.mark.parametrize("algorithm", get_args(Algorithm))
+def test_there_is_a_key_that_nobody_has_for_every_algorithm_of_an_issuer(algorithm: str) -> None:
+    key = decoy(algorithm)
+    assert jwt.get_algorithm_by_name(algorithm).verify(b"text", key, b"x" * 64) is False
+    assert decoy(algorithm) is key
+
+
+async def test_a_token_that_is_signed_with_such_a_key_is_refused_like_any_other() -> None:
+    for desk in (public(), Desk(), Desk(Issuer(issuer=ISSUER, secret="gone"))):
+        for tenant in (TENANT, "nobody"):
+            await desk.refused(hmac_token(decoy("HS256"), says(tenant=tenant)))
+            assert desk.verifier.checked
+
+
+@pytest.mark.parametrize("algorithm", ["none", "", "HS512", "ES256K"])
+async def test_an_algorithm_that_no_issuer_can_have_is_refused_without_a_look_at_the_tenant(algorithm: str) -> None:
+    for desk in (public(), Desk()):
+        await desk.refused(token(rsa_key(), says(), alg=algorithm))
+        assert desk.verifier.checked == 0
+
+
+@pytest.mark.parametrize("extra", ["\n", "\r\n", "=", " ", "\x00", "!", "é"])
+async def test_a_token_has_one_text(extra: str) -> None:
+    """Python's base64 overlooks what is not of its alphabet; our callers' logs and headers may not."""
+    desk, text = public(), token(rsa_key(), says())
+    for written in (
+        f"{text}{extra}",
+        f"{text[:-4]}{extra}{text[-4:]}",
+        f"{extra}{text}",
+        text.replace(".", f"{extra}.", 1),
+    ):
+        await desk.refused(written)
+    await desk.verify(text)
 
 
 async def test_a_long_token_is_not_even_parsed() -> None:

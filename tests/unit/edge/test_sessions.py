@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from slipstream.edge.admission import Place
+from slipstream.edge.admission import Addresses, Place
 from slipstream.edge.sessions import Session, Sessions, StreamId
 from slipstream.fanout.connection import Connection
 from slipstream.quotas.grants import tenant_key
@@ -14,7 +14,7 @@ AUDIENCE: Any = None
 
 
 async def session(grants: OneProcess, number: int) -> Session:
-    place = Place(grants)
+    place = Place(grants, Addresses(0), "192.0.2.1")
     await place.take(tenant_key("acme"), None)
     return Session(Connection(-1, number, AUDIENCE, 0), None, place, address="192.0.2.1", opened_at=1)
 

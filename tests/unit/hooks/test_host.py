@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 import pytest
 import uvloop
 
-from slipstream.hooks.breaker import Breaker
 from slipstream.hooks.host import Cause, Host
 from slipstream.hooks.wire import Plan
 from slipstream.hooks.work import Window
 from slipstream.protocol.errors import SlipstreamError
+from slipstream.resilience.breaker import Breaker
 from slipstream.shape.event import Dropped, Event, Outcome, SecretMissing, Withheld
 from slipstream.tenants.shaping import HookSpec
 from tests.contract.pod import until

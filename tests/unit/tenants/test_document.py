@@ -118,8 +118,8 @@ metadata: [acme]
         "document 1 ('acme'): spec.replay_events: it should be a valid integer",
         (
             "document 1 ('acme'): spec.flavour: there is no such field; there are retention, replicas, event_bytes, "
-            "topics_per_stream, replay_events, compression, publish, quotas, cors, ordered, event_key, masking, "
-            "hooks, issuers, access_token_in_url"
+            "topics_per_stream, replay_events, compression, publish, quotas, retry, cors, ordered, event_key, masking, "
+            "hooks, issuers, authorizer, access_token_in_url"
         ),
         "document 2: 'hello' is no document: begin with apiVersion, kind and metadata",
         "document 3: apiVersion: it is missing",
