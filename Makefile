@@ -102,6 +102,10 @@ contracts: setup  ## Check who imports whom (import-linter)
 proof: setup  ## Prove the promises on real servers
 	@$(BIN)/python -m tests.proof
 
+.PHONY: security
+security: setup curl  ## Try every known attack, and say which were not refused
+	@$(BIN)/python -m tests.security
+
 .PHONY: bench
 bench: setup  ## Measure deliveries, latency, memory, storms and laggards on this machine
 	$(call debian,cc,gcc libc6-dev)
@@ -109,6 +113,7 @@ bench: setup  ## Measure deliveries, latency, memory, storms and laggards on thi
 	@$(BIN)/python -m loadtest.laggards
 	@$(BIN)/python -m loadtest.lag
 	@$(BIN)/python -m loadtest.storm
+	@$(BIN)/python -m loadtest.leaks
 	@$(BIN)/python -m loadtest.snapshot
 	@$(BIN)/python -m loadtest.filters
 	@$(BIN)/python -m loadtest.tenants

@@ -10,7 +10,7 @@ from typing import Final
 
 from loadtest.kills import Mark
 from loadtest.result import SUSTAINED, Aim
-from loadtest.roamed import Produced, Roamed
+from loadtest.roamed import END_OF_STREAM, Produced, Roamed
 from loadtest.sample import Load, Sample, Snapshot, delivered, milliseconds, published, together
 from loadtest.scenario import Aims, Scenario
 
@@ -106,6 +106,11 @@ class Outcome:
         """Events that clients had twice: by each client's count, or by the numbers of the inspected ones."""
         return max(self.account.repeated, self.total.inspected.duplicated)
 
+    @property
+    def broken(self) -> int:
+        """Streams that ended by a reset, or inside their framing."""
+        return self.total.ended.total() - self.total.ended[END_OF_STREAM]
+
     def reached(self) -> dict[str, float | None]:
         """What stands against the aims, by the names of `Aims`."""
         return {
@@ -115,6 +120,7 @@ class Outcome:
             "p99_ms": milliseconds(self.measured.done, 99),
             "lost": self.lost,
             "duplicated": self.duplicated,
+            "broken": self.broken,
         }
 
     def faults(self) -> list[str]:
@@ -178,6 +184,7 @@ _UNITS = {
     "p99_ms": ("latency, p99", "ms", True),
     "lost": ("events lost", "events", True),
     "duplicated": ("events duplicated", "events", True),
+    "broken": ("streams broken", "streams", True),
 }
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from loadtest.latency import Histogram
 from loadtest.tally import Findings, Tally
+
+END_OF_STREAM: Final = "end of stream"
+"""How a stream ends that the other side closed in good order."""
 
 
 @dataclass(slots=True)

@@ -28,7 +28,7 @@ import orjson
 
 from loadtest.machine import raise_descriptor_limit
 from loadtest.readers import Refused, data_segments, parse_head
-from loadtest.roamed import Roamed, RoamReport
+from loadtest.roamed import END_OF_STREAM, Roamed, RoamReport
 from loadtest.roamer import Client, Plan
 from loadtest.tally import write
 from loadtest.wire import FrameCounter, MalformedBody, Past, StreamInspector
@@ -106,7 +106,7 @@ class Roaming:
             client = live[fd]
             try:
                 if not (received := receive(window)):
-                    self._end(fd, client, "end of stream")
+                    self._end(fd, client, END_OF_STREAM)
                     continue
                 found = counter.count(client.at, received)
                 if inspect and client.inspector is not None:
@@ -223,7 +223,7 @@ class Roaming:
                 if received := client.socket.recv_into(self._counter.window[:most]):
                     self._take(client, received)
                 else:
-                    self._end(fd, client, "end of stream")
+                    self._end(fd, client, END_OF_STREAM)
             except BlockingIOError:
                 continue
             except MalformedBody as error:

@@ -90,6 +90,7 @@ class Aims(_Part):
     p99_ms: float | None = Field(None, gt=0, description="at most")
     lost: int | None = Field(0, ge=0, description="at most")
     duplicated: int | None = Field(0, ge=0, description="at most")
+    broken: int | None = Field(None, ge=0, description="at most; streams that ended by a reset, not by their end")
 
 
 def _sizes(given: Any) -> Any:

@@ -97,12 +97,13 @@ async def freeze(server: NatsServer) -> None:
 
 
 class Pod:
-    """A process's connections to one server, watched as the composition root has them watched."""
+    """A process's connections, watched as the composition root has them watched. `urls`: servers of one cluster."""
 
-    def __init__(self, url: str, name: str = "pod") -> None:
+    def __init__(self, urls: str, name: str = "pod") -> None:
         self.name = name
-        self.link = Link(Access((url,)), f"{name}-api")
-        self.feed_link = Link(Access((url,)), f"{name}-feed")
+        access = Access(tuple(urls.split(",")))
+        self.link = Link(access, f"{name}-api")
+        self.feed_link = Link(access, f"{name}-feed")
         self.api = Api(self.link)
         self.feed_api = Api(self.feed_link)
         self.direct = Direct(self.link)

@@ -334,7 +334,7 @@ async def test_a_bucket_made_anew_while_the_consumer_was_made_is_noticed(
         await bucket.put(tenant_of(name))
     registry = Registry()
     follower = TenantFollower(pod.api, pod.feed_api, "pod", registry)
-    locate = follower._feed._locate
+    locate = follower._follower._feed._locate
     located: list[int] = []
 
     async def locate_then_replace(last: int | None) -> int:
@@ -346,7 +346,7 @@ async def test_a_bucket_made_anew_while_the_consumer_was_made_is_noticed(
             await bucket.put(tenant_of("new"))
         return base
 
-    monkeypatch.setattr(follower._feed, "_locate", locate_then_replace)
+    monkeypatch.setattr(follower._follower._feed, "_locate", locate_then_replace)
     task = asyncio.create_task(follower.run())
     await until(lambda: registry.get("new") is not None, "the new bucket is read")
     assert sorted(registry.snapshot) == ["new"]

@@ -17,8 +17,10 @@ from nats.js.errors import NoStreamResponseError
 
 from slipstream.jetstream import permissions
 from slipstream.jetstream.permissions import inbox_prefix
+from slipstream.jetstream.tickets import Tickets
 from slipstream.protocol.topic import Filters
 from tests.contract.pod import Pod
+from tests.contract.test_peers import processes
 from tests.contract.reading import snapshot
 from tests.contract.users import (
     HASH,
@@ -235,6 +237,14 @@ async def test_an_edge_does_all_its_work(nats: NatsServer, tmp_path: Path) -> No
         assert await anext(batches)
         await command(nats, "apply", "-f", "-", stdin=document("acme", retention={"max_bytes": "2KiB"}))
         assert [one async for batch in batches for one in batch]
+        # What is asked only where there are tokens.
+        tickets = Tickets(pod.api)
+        assert await tickets.key(1) == await Tickets(pod.api).key(1)
+        assert await tickets.spend("0" * 32)
+
+    # What edges ask one another.
+    async with processes(url_of(nats, "edge"), "a", "b") as (a, _):
+        assert (await a.peers.gather("name", {})).answers.keys() == {"a", "b"}
 
     work = watch.work("edge")
     assert work.refused == []

@@ -92,7 +92,10 @@ class Cluster:
         warm: its feed of the tenant runs, so that what is published from now on is in its ring.
         """
         async with self.edge_of(self.nats, **changes) as running:
-            await until(lambda: running.services.registry.get(self.tenant) is not None, "the tenant is known")
+            await until(
+                lambda: running.services.ready and running.services.registry.get(self.tenant) is not None,
+                "it is ready and knows the tenant",
+            )
             if warm:
                 async with running.services.hub.hold(self.tenant):
                     pass

@@ -268,7 +268,7 @@ async def test_a_chunked_body_that_breaks_is_a_bad_request(cluster: Cluster, run
     [
         ("GET", "/", 404, None),
         ("GET", "/v1/events/", 404, None),
-        ("GET", "/v1/streams", 404, None),
+        ("GET", "/v1/stream", 404, None),
         ("GET", "/livez", 404, None),
         ("PUT", "/v1/events", 405, {"GET", "HEAD", "POST", "OPTIONS"}),
         ("DELETE", "/v1/events", 405, {"GET", "HEAD", "POST", "OPTIONS"}),
@@ -290,8 +290,9 @@ async def test_what_is_not_there(running: Running, method: str, path: str, statu
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 200 + b"\r\n",
     ],
-    ids=["noise", "header", "target", "http2", "url", "smuggling"],
+    ids=["noise", "header", "target", "http2", "url", "smuggling", "200 headers"],
 )
 async def test_what_is_no_http_is_400_and_no_error_of_ours(cluster: Cluster, running: Running, data: bytes) -> None:
     wire = await cluster.wire(running.server.port)

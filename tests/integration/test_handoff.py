@@ -243,7 +243,7 @@ class stopped:  # noqa: N801 - reads as a statement
 
 
 async def test_the_descriptor_has_its_options(cluster: Cluster) -> None:
-    async with cluster.edge(sndbuf=64 * 1024, heartbeat=7) as running:
+    async with cluster.edge(sndbuf=64 * 1024, heartbeat=6, write_deadline=9) as running:
         await cluster.opened(running.server.port)
         (connection,) = running.services.hub.reactor.connections()
         with socket.socket(fileno=os.dup(connection.fd)) as ours:
@@ -251,7 +251,10 @@ async def test_the_descriptor_has_its_options(cluster: Cluster) -> None:
             # Linux answers twice what was set, for its own bookkeeping (socket(7)).
             assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * 64 * 1024
             assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-            assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 14_000
+            assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 15_000
+            assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            names = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            assert [ours.getsockopt(socket.IPPROTO_TCP, name) for name in names] == [6, 2, 3]
 
 
 async def test_five_hundred_connections_of_all_kinds_leave_nothing_behind(cluster: Cluster, running: Running) -> None:

@@ -122,11 +122,24 @@ async def test_progress_puts_the_deadline_off(cluster: Cluster) -> None:
         assert [event.data.encode() for event in await slow.take(len(events))] == [data for _, data in events]
 
 
-async def test_a_closed_window_that_the_kernel_gives_up_on_first_counts_as_slow(cluster: Cluster) -> None:
-    # TCP_USER_TIMEOUT is two heartbeats: one second here.
-    async with cluster.edge(write_deadline=30, heartbeat=0.5) as running:
+async def test_a_closed_window_that_the_kernel_gives_up_on_counts_as_slow(cluster: Cluster) -> None:
+    # Nothing is left to be written by us, so there is no write deadline: TCP_USER_TIMEOUT is one second here.
+    async with cluster.edge(write_deadline=0.5, heartbeat=0.5, sndbuf=1 << 20) as running:
         await cluster.opened(running.server.port, rcvbuf=4096)
         connection = newest(running)
-        await fall_behind(connection, cluster, list(large(30)))
+        for topic, data in large(10):
+            await cluster.put(topic, data)
         await until(lambda: connection.state is State.CLOSED, "closed")
-        assert running.services.hub.reactor.endings[Ending.SLOW] == 1
+        endings = running.services.hub.reactor.endings
+        assert (endings[Ending.SLOW], endings[Ending.DEAD]) == (1, 0)
+
+
+async def test_a_reader_that_has_closed_its_window_is_not_taken_for_dead(cluster: Cluster) -> None:
+    events = list(large(30))
+    async with cluster.edge(write_deadline=30, heartbeat=0.5) as running:
+        slow = await cluster.opened(running.server.port, rcvbuf=4096)
+        connection = newest(running)
+        await fall_behind(connection, cluster, events)
+        await asyncio.sleep(3.0)  # six heartbeats, in which it acknowledges the probes of its window
+        assert connection.state is State.BEHIND
+        assert [event.data.encode() for event in await slow.take(len(events))] == [data for _, data in events]

@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 
-from slipstream.app import drain
 from slipstream.demo import earthquakes, flights
 from slipstream.jetstream.bucket import Bucket
 from slipstream.protocol.topic import Filters
 from tests.integration.cluster import RINGS, Cluster, text_of
 from tests.integration.test_slow_reader import large
-from tests.integration.wire import Stream, call
+from tests.integration.wire import call
 from tests.sse import Parsed
 
 LOOPS = ("uvloop",)
@@ -83,6 +82,9 @@ async def test_the_headers_are_those_of_the_contract(cluster: Cluster) -> None:
             "cache-control": "no-store, no-transform",
             "x-accel-buffering": "no",
             "vary": "Accept-Encoding, Origin",
+            "x-retry-policy": "max-jitter=1500ms, backoff=exponential, idempotency-aware=false, max-attempts=5,"
+            " retryable=(408 429 5xx)",
+            "x-retry-backoff-base": "3000",
             "x-content-type-options": "nosniff",
             "access-control-allow-origin": "*",
             "access-control-expose-headers": (
@@ -288,24 +290,3 @@ async def test_a_tenant_that_is_removed_ends_its_streams(cluster: Cluster) -> No
             assert (document["code"], document["retry"]) == ("SSE_NOT_FOUND", False)
             assert stream.ended
         assert (await call(running.server.port, cluster.target())).status == 404
-
-
-async def test_a_drain_tells_every_stream_when_to_come_back_and_ends_it(cluster: Cluster) -> None:
-    async with cluster.edge(retry_ms=2000) as running:
-        streams = [await cluster.opened(running.server.port) for _ in range(5)]
-        heads = [stream.parser.last_id for stream in streams]
-        draining = asyncio.create_task(drain(running.services, running.server, 0.2))
-
-        async def farewell(stream: Stream, head: str) -> int:
-            (event,) = await stream.end()
-            assert (event.event, event.id, stream.ended) == ("stream.drain", head, True)
-            wait = json.loads(event.data)["retry_ms"]
-            assert wait == stream.parser.retry
-            stream.wire.close()
-            return int(wait)
-
-        waits = await asyncio.gather(*map(farewell, streams, heads))
-        await draining
-        assert all(1000 <= wait <= 3000 for wait in waits)
-        assert len(set(waits)) > 1, "they would all come back at once"
-        assert (await call(running.server.admin_port, "/readyz")).status == 503

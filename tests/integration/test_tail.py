@@ -17,7 +17,9 @@ import pytest
 
 from slipstream.demo import earthquakes
 from tests.integration.cluster import Cluster, text_of
-from tests.servers import Edge, Finished, NatsServer, slipstream, slipstream_environment
+from tests.integration.guarded import KEY, guarded, minted
+from tests.servers import HOST, Edge, Finished, NatsServer, slipstream, slipstream_environment
+from tests.tokens import JwksServer
 
 pytestmark = [pytest.mark.asyncio(loop_factories=["asyncio"]), pytest.mark.timeout(150)]
 
@@ -143,6 +145,36 @@ async def test_a_refusal_that_stays_ends_it_with_advice(cluster: Cluster, edge: 
     last = done.stderr.splitlines()[-1]
     assert last.startswith("slipstream: refused: 404 SSE_NOT_FOUND: ")
     assert last.count(". ") == 1, "what to do follows"
+
+
+async def test_a_token_comes_from_the_environment_or_an_option(cluster: Cluster, tmp_path: Path) -> None:
+    async with JwksServer.serving(KEY) as keys, guarded(cluster, keys, tmp_path) as running:
+        url = f"http://{HOST}:{running.server.port}"
+        await cluster.put("a", b"one")
+
+        async def tail_of(*arguments: str, token: str | None = None) -> Finished:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "slipstream", "tail", url, "--from", "earliest", "--count", "1", "--raw"),
+                *arguments,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=slipstream_environment(cluster.nats.url) | ({"SLIPSTREAM_TOKEN": token} if token else {}),
+            )
+            async with asyncio.timeout(30):
+                out, err = await process.communicate()
+            assert process.returncode is not None
+            return Finished(process.returncode, out.decode(), err.decode())
+
+        good, other = minted(cluster), minted(cluster, tenant="nobody")
+        assert (await tail_of(token=good)).stdout == "one\n"
+        assert (await tail_of("--token", good, token=other)).stdout == "one\n", "the option goes before the variable"
+        refused = await tail_of()
+        assert (refused.status, refused.stdout) == (1, "")
+        assert "401 SSE_UNAUTHORIZED" in refused.stderr
+        assert "--token or SLIPSTREAM_TOKEN" in refused.stderr
+        wrong = await tail_of("--token", other)
+        assert "403 SSE_FORBIDDEN" in wrong.stderr
+        assert other not in wrong.stderr
 
 
 async def test_ctrl_c_ends_it_at_once_with_its_summary(cluster: Cluster, edge: Edge, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from slipstream.protocol.errors import Code
 from slipstream.protocol.event import Record
 from slipstream.protocol.publication import parse_publication
 from slipstream.settings import Settings
-from slipstream.settings.faults import variable
+from slipstream.settings.faults import OF_COMMANDS, variable
 from slipstream.shape.event import Context, Event
 from slipstream.shape.hooks import DropConfig, SignConfig, read
 from slipstream.tenants.document import parse_tenants
@@ -87,7 +87,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_setting_that_is_named_exists(page: Path) -> None:
-    known = {variable(field) for field in Settings.model_fields}
+    known = {variable(field) for field in Settings.model_fields} | OF_COMMANDS
     named = {name for name in _SETTING.findall(page.read_text("utf-8")) if not name.endswith("_")}
     assert named - known == set()
 

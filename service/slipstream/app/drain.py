@@ -1,35 +1,92 @@
-"""How an edge goes: every stream is sent away at its own moment, and none loses a frame."""
+"""How an edge goes: not ready any more, then every stream is sent away at its own moment, and none loses a frame."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import random
-from typing import Final
+import time
+from collections.abc import AsyncIterator
+from typing import Final, NamedTuple
 
 from slipstream.edge.server import Server
 from slipstream.edge.services import Services
-from slipstream.fanout.connection import Ending
+from slipstream.fanout.connection import Connection, Ending
 from slipstream.protocol import control
+from slipstream.resilience.departure import Departures
+from slipstream.resilience.pacing import RETRY_MIN_MS, TOLERATED_RATE, spread
 
 _logger = logging.getLogger(__name__)
+
+_STEP: Final = 0.05
+_AT_ONCE: Final = 100
+"""Streams that are sent away in one turn of the loop."""
 
 _FAREWELL_SECONDS: Final = 2.0
 
 
-async def drain(services: Services, server: Server, window: float) -> None:
-    """Turn readiness off and send every stream away at its own moment of `window` seconds."""
+class Pace(NamedTuple):
+    """How long an edge goes on serving while ingresses take it off their lists, and then takes to send all away (s)."""
+
+    delay: float
+    window: float
+
+
+async def drain(services: Services, server: Server, pace: Pace, hurry: asyncio.Event) -> None:
+    """Leave. `hurry`, once set, ends every wait but the last."""
+    services.leaving = True
+    _logger.info("not ready any more; serving for another %.0f s", pace.delay)
+    await _wait(hurry, pace.delay)
     services.draining = True
     streams = services.hub.reactor.connections()
     random.shuffle(streams)
-    _logger.info("draining %d streams over %.0f s", len(streams), window)
-    pause = window / max(1, len(streams))
-    base_ms = services.options.retry_ms
-    for connection in streams:
-        retry_ms = int(base_ms * (0.5 + random.random()))  # noqa: S311 jitter is no secret
-        services.hub.reactor.close(connection, Ending.DRAIN, control.drain(max(1_000, retry_ms)))
-        await asyncio.sleep(min(pause, 0.05))
+    departures = Departures(len(streams), pace.window)
+    _logger.info("sending %d streams away over %.1f s", len(streams), departures.seconds)
+    # They go to others: those see as many at once as leave here together.
+    returns = spread(RETRY_MIN_MS, max(0, len(streams) - int(TOLERATED_RATE * departures.seconds)))
+
+    def send_away(connection: Connection) -> None:
+        retry_ms = returns.draw(random.random())  # noqa: S311 jitter is no secret
+        services.hub.reactor.close(connection, Ending.DRAIN, control.drain(retry_ms))
+
+    until = time.monotonic() + pace.window
+    torn = []
+    async for connection in _leaving(streams, departures, hurry):
+        if connection.unsent:
+            torn.append(connection)
+        else:
+            send_away(connection)
+    # Inside a frame: they have the whole window to read the rest, so that they hear where to go on.
+    while torn and time.monotonic() < until and not hurry.is_set():
+        for connection in (one for one in torn if not one.unsent):
+            send_away(connection)
+        torn = [one for one in torn if one.unsent]
+        await _wait(hurry, _STEP)
+    for connection in torn:
+        send_away(connection)
     await server.stop_listening()
     # Each peer has a second to close its half: whoever is cut off before may lose its last frame.
     if not await services.hub.reactor.emptied(_FAREWELL_SECONDS):
         _logger.warning("%d streams did not end in time", len(services.hub.reactor))
+
+
+async def _leaving(
+    streams: list[Connection], departures: Departures, hurry: asyncio.Event
+) -> AsyncIterator[Connection]:
+    """Each stream when its moment has come."""
+    began = time.monotonic()
+    gone = 0
+    while gone < len(streams):
+        due = len(streams) if hurry.is_set() else departures.due(time.monotonic() - began)
+        for connection in streams[gone : min(due, gone + _AT_ONCE)]:
+            yield connection
+            gone += 1
+        await (asyncio.sleep(0) if gone < due else _wait(hurry, _STEP))
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import secrets
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from slipstream.app.connect import access
+from slipstream.app.opening import Tasks, open_nats, start
 from slipstream.app.options import edge_options, hub_options
-from slipstream.auth.issuers import IssuersOf, read_issuers
-from slipstream.auth.keyring import Keyring, SecretAbsent
-from slipstream.auth.verify import Verifier
-from slipstream.edge.admission import Admission
-from slipstream.edge.jwks_client import JwksClient
+from slipstream.app.tokens import tokens
+from slipstream.auth.revocations import Revocations
+from slipstream.edge import renewal, streams
+from slipstream.edge.admission import Admission, Limits
+from slipstream.edge.enforcement import Enforcement
+from slipstream.edge.inflight import Inflight
 from slipstream.edge.server import Server
 from slipstream.edge.services import Services
 from slipstream.edge.sessions import Sessions
@@ -28,22 +28,26 @@ from slipstream.hooks.shapers import Shapers
 from slipstream.hooks.sink import Buffer, StagedSink
 from slipstream.hooks.stages import Stages
 from slipstream.jetstream.api import Api
-from slipstream.jetstream.bucket import Bucket, TenantFollower
+from slipstream.jetstream.bucket import TenantFollower
 from slipstream.jetstream.direct import Direct
 from slipstream.jetstream.follow import Follower
 from slipstream.jetstream.leases import Leases
 from slipstream.jetstream.link import Link
+from slipstream.jetstream.peers import Peers
+from slipstream.jetstream.prober import Prober
 from slipstream.jetstream.publish import Publisher
+from slipstream.jetstream.revocations import RevocationLedger, revocation_follower
 from slipstream.jetstream.source import JetStreamSource
+from slipstream.jetstream.stream import measure
+from slipstream.jetstream.tickets import Tickets
 from slipstream.log.source import Sink
 from slipstream.protocol import control
-from slipstream.protocol.errors import Code, SlipstreamError
-from slipstream.resilience.backoff import Backoff
+from slipstream.protocol.errors import Code
 from slipstream.resilience.lag import LoopLag
+from slipstream.resilience.memory import Pressure, cgroup_limit
 from slipstream.resilience.supervise import Supervisor
 from slipstream.settings import Settings
 from slipstream.settings.secrets import SecretFiles
-from slipstream.shape.event import SecretMissing
 from slipstream.tenants.registry import Registry
 
 _logger = logging.getLogger(__name__)
@@ -68,17 +72,18 @@ async def edge(settings: Settings) -> AsyncIterator[Running]:
     link = Link(access(settings), f"slipstream-api-{process}")
     api, feed_api = Api(link), Api(feed_link)
     direct = Direct(link)
+    prober = Prober(link, feed_link, process)
     leases = Leases(api, feed_api, process, settings.lease)
-    admission = Admission(leases)
+    admission = Admission(leases, Limits(settings.connect_rate, settings.connections_per_address))
     sessions = Sessions()
+    revocations = Revocations()
 
     def event_bytes(tenant: str) -> int:
         known = registry.get(tenant)
         return (known.spec.event_bytes if known else None) or settings.event_bytes
 
-    limits = HookLimits(settings.hook_budget, settings.hook_memory)
     secret_files = SecretFiles(settings.secrets)
-    shapers = Shapers(registry, secret_files, event_bytes, limits)
+    shapers = Shapers(registry, secret_files, event_bytes, HookLimits(settings.hook_budget, settings.hook_memory))
     stages = Stages(supervisor, shapers.setup, Buffer(settings.ring_events, settings.ring_bytes))
 
     def jetstream(tenant: str) -> JetStreamSource:
@@ -104,7 +109,9 @@ async def edge(settings: Settings) -> AsyncIterator[Running]:
         on_closed=closed,
     )
 
-    verifier, close_keys = tokens(settings, secret_files, registry)
+    peers = Peers(api, process, lambda: leases.names)
+    checks = tokens(settings, secret_files, registry, revocations)
+    tickets = Tickets(api)
     services = Services(
         options=edge_options(settings),
         process=process,
@@ -112,25 +119,49 @@ async def edge(settings: Settings) -> AsyncIterator[Running]:
         registry=registry,
         store=Publisher(api),
         admission=admission,
+        bodies=Inflight(settings.publish_inflight),
+        memory=Pressure(settings.memory_limit or cgroup_limit()),
         sessions=sessions,
-        verifier=verifier,
+        verifier=checks.verifier,
+        revocations=revocations,
+        ledger=RevocationLedger(api),
+        tickets=tickets,
+        authorizers=checks.authorizers,
         faults=supervisor.failing,
-        links=lambda: {"feed": feed_link.up, "api": link.up},
+        peers=peers,
+        log_of=lambda tenant: measure(api, tenant),
+        upstream=prober.upstream,
+        links=lambda: {"feed": feed_link.up, "api": link.up, "breaker": prober.document()},
         loop_lag=loop_lag,
         shaping=lambda: shapers.document(stages.document()),
     )
 
+    for kind, answer in {**streams.answers(services), **renewal.answers(services)}.items():
+        peers.on(kind, answer)
     registry.subscribe(lambda names: apply_changes(names, registry, shapers, stages, hub, admission))
+    enforcement = Enforcement(revocations, sessions, hub.reactor.close)
     server = Server(services)
     # Listening comes first: until NATS has answered, /readyz says no and readers are told to come back.
     await server.start()
-    opening = asyncio.create_task(
-        _open(link, feed_link, api, supervisor, registry, process=process, leases=leases), name="open-nats"
+    with_nats: Tasks = {
+        "leases": leases.run,
+        "lease": leases.renew,
+        "peers": peers.run,
+        "revocations": revocation_follower(api, feed_api, process, enforcement).run,
+        "tenants": TenantFollower(api, feed_api, process, registry).run,
+    }
+    opening = asyncio.create_task(open_nats(link, feed_link, prober, supervisor, with_nats), name="open-nats")
+    start(
+        supervisor,
+        {
+            "loop-lag": loop_lag.run,
+            "memory": services.memory.run,
+            "reactor": hub.reactor.run,
+            "hub": hub.run,
+            "enforcement": enforcement.run,
+            "shapers": lambda: shapers.run(hub.reshape),
+        },
     )
-    supervisor.start("loop-lag", loop_lag.run)
-    supervisor.start("reactor", hub.reactor.run)
-    supervisor.start("hub", hub.run)
-    supervisor.start("shapers", lambda: shapers.run(hub.reshape))
     try:
         yield Running(services, server, opening)
     finally:
@@ -139,9 +170,9 @@ async def edge(settings: Settings) -> AsyncIterator[Running]:
         hub.reactor.shut()
         await supervisor.stop(3.0)
         await leases.close()
-        await close_keys()
-        await link.close()
-        await feed_link.close()
+        await checks.close()
+        await tickets.close()
+        await asyncio.gather(link.close(), feed_link.close())
 
 
 def apply_changes(
@@ -161,61 +192,6 @@ def apply_changes(
             hub.close(name, Ending.GONE, final)
 
 
-def tokens(
-    settings: Settings, secret_files: SecretFiles, registry: Registry
-) -> tuple[Verifier, Callable[[], Coroutine[Any, Any, None]]]:
-    """What checks tokens, and how to close what it has open."""
-
-    def secret_of(tenant: str, name: str) -> bytes:
-        try:
-            return secret_files.get(tenant, name)
-        except SecretMissing as error:
-            raise SecretAbsent(str(error)) from error
-
-    client = JwksClient()
-    keyring = Keyring(client.fetch, secret_of, time.monotonic)
-    defaults = () if settings.issuers is None else read_issuers(settings.issuers)
-
-    async def close() -> None:
-        await keyring.close()
-        await client.close()
-
-    return Verifier(keyring, IssuersOf(defaults, registry)), close
-
-
 def log_closed(tenant: str, connection: Connection, ending: Ending) -> None:
     """One line for each stream that ended."""
     _logger.debug("stream %d of tenant %s ended: %s", connection.number, tenant, ending.value)
-
-
-async def _ensure_bucket(bucket: Bucket) -> None:
-    """Make the tenants' bucket, waiting for JetStream: a cluster that elects answers nobody for some seconds."""
-    backoff = Backoff(0.2, 2.0)
-    while True:
-        try:
-            await bucket.ensure()
-        except SlipstreamError as error:
-            _logger.warning("the tenants' bucket cannot be opened yet, trying again: %s", error)
-            await asyncio.sleep(backoff.next(random.random()))  # noqa: S311 jitter is no secret
-        else:
-            return
-
-
-async def _open(
-    link: Link,
-    feed_link: Link,
-    api: Api,
-    supervisor: Supervisor,
-    registry: Registry,
-    *,
-    process: str,
-    leases: Leases,
-) -> None:
-    await link.open()
-    await feed_link.open()
-    await _ensure_bucket(Bucket(api))
-    supervisor.start("nats-api", link.run)
-    supervisor.start("nats-feed", feed_link.run)
-    supervisor.start("leases", leases.run)
-    supervisor.start("lease", leases.renew)
-    supervisor.start("tenants", TenantFollower(api, Api(feed_link), process, registry).run)

@@ -11,10 +11,13 @@ from slipstream.log.ring import Limits
 from slipstream.settings import Settings
 
 _RESERVED_DESCRIPTORS: Final = 256
+_RESERVED_FOR_OURSELVES: Final = 128
+"""Of them: for NATS, the children of hooks, the admin's port, and connections that are being refused."""
 
 
 def edge_options(settings: Settings) -> EdgeOptions:
     """The edge's part of the settings."""
+    room = descriptor_room()
     return EdgeOptions(
         open=settings.auth == "none",
         anonymous_scopes=frozenset(settings.anonymous_scopes),
@@ -24,9 +27,12 @@ def edge_options(settings: Settings) -> EdgeOptions:
         head_deadline=settings.head_deadline,
         body_deadline=settings.body_deadline,
         heartbeat=settings.heartbeat,
+        write_deadline=settings.write_deadline,
         retry_ms=settings.retry_ms,
         sndbuf=settings.sndbuf,
-        max_connections=settings.max_connections or descriptor_room(),
+        max_connections=min(settings.max_connections or room, room),
+        max_sockets=room + _RESERVED_DESCRIPTORS - _RESERVED_FOR_OURSELVES,
+        trusted_proxies=settings.trusted_proxies,
         event_bytes=settings.event_bytes,
         publish_events=settings.publish_events,
         publish_bytes=settings.publish_bytes,
@@ -52,5 +58,5 @@ def descriptor_room() -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    # During a hand-over a stream has two descriptors for a moment.
+    # During a hand-over a stream has two descriptors for a moment, and who asks for something else has one, too.
     return max(16, hard - _RESERVED_DESCRIPTORS)

@@ -6,15 +6,18 @@ import asyncio
 import gc
 import logging
 import signal
+from typing import Final
 
 import uvloop
 
-from slipstream.app.drain import drain
+from slipstream.app.drain import Pace, drain
 from slipstream.app.edge import edge
 from slipstream.settings import Settings
 from slipstream.telemetry.logs import configure_logging
 
 _logger = logging.getLogger(__name__)
+
+_INTERRUPTED_SECONDS: Final = 2.0
 
 
 def run_edge(settings: Settings) -> None:
@@ -27,11 +30,22 @@ def run_edge(settings: Settings) -> None:
 
 
 async def serve(settings: Settings) -> None:
-    """Run an edge on the current loop until SIGTERM or SIGINT, then drain it."""
+    """Run an edge on the current loop until SIGTERM or SIGINT, then drain it; a second signal makes it hurry."""
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    pace = Pace(settings.drain_delay, settings.drain)
+
+    def heed(number: signal.Signals) -> None:
+        nonlocal pace
+        if stop.is_set():
+            hurry.set()
+        elif number is signal.SIGINT:
+            # Somebody sits before it and waits; there is no list of endpoints to be taken off.
+            pace = Pace(0.0, min(pace.window, _INTERRUPTED_SECONDS))
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, heed, number)
     async with edge(settings) as running:
         server = running.server
         if settings.auth == "none":
@@ -46,4 +60,4 @@ async def serve(settings: Settings) -> None:
             # Nothing works without NATS; what was raised says how to mend it.
             running.opening.result()
         await stopped
-        await drain(running.services, server, settings.drain)
+        await drain(running.services, server, pace, hurry)

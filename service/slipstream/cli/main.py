@@ -11,6 +11,7 @@ from slipstream.cli.check_config import check_config
 from slipstream.cli.dev.command import dev
 from slipstream.cli.edge import edge
 from slipstream.cli.publish.command import publish
+from slipstream.cli.revoke import revoke, revoked
 from slipstream.cli.status import EPILOG
 from slipstream.cli.tail.command import tail
 from slipstream.cli.tenant.apply import apply
@@ -18,7 +19,7 @@ from slipstream.cli.tenant.delete import delete
 from slipstream.cli.tenant.get import get
 from slipstream.cli.tenant.list import list_tenants
 from slipstream.cli.tenant.permissions import nats_permissions
-from slipstream.cli.token import token
+from slipstream.cli.token import token as mint
 
 _OPTIONS = {"help_option_names": ["-h", "--help"]}
 
@@ -38,6 +39,7 @@ tenant = typer.Typer(
     epilog=EPILOG,
     rich_markup_mode=None,
 )
+token = typer.Typer(context_settings=_OPTIONS, rich_markup_mode=None)
 
 
 def _tell_version(wanted: bool) -> None:
@@ -64,7 +66,6 @@ for _to, _name, _command in (
     (app, "dev", dev),
     (app, "tail", tail),
     (app, "publish", publish),
-    (app, "token", token),
     (app, "edge", edge),
     (app, "check-config", check_config),
     (tenant, "apply", apply),
@@ -72,6 +73,11 @@ for _to, _name, _command in (
     (tenant, "list", list_tenants),
     (tenant, "delete", delete),
     (tenant, "nats-permissions", nats_permissions),
+    (token, "revoke", revoke),
+    (token, "revoked", revoked),
 ):
     _to.command(_name, help=_help(_command), epilog=EPILOG)(_command)
 app.add_typer(tenant, name="tenant")
+# Without a command it mints, as it always did.
+token.callback(invoke_without_command=True, help=_help(mint), epilog=EPILOG)(mint)
+app.add_typer(token, name="token")

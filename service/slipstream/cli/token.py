@@ -20,6 +20,7 @@ _SCOPES: Final = ["subscribe", "publish"]
 
 
 def token(  # noqa: PLR0913, PLR0917 - the options of a command
+    context: typer.Context,
     tenant: Annotated[str, typer.Option("--tenant", "-t", help="The tenant that it is for.")] = "",
     subject: Annotated[str, typer.Option("--subject", "-s", help="Who it speaks for.")] = "dev",
     scope: Annotated[
@@ -49,10 +50,14 @@ def token(  # noqa: PLR0913, PLR0917 - the options of a command
     It is for the scopes subscribe and publish where no --scope says otherwise. The edge has to know the issuer
     (slipstream-dev unless --issuer says otherwise): the page Security of the documentation shows how.
 
+    With a command behind it, it mints nothing: `revoke` refuses tokens that are good, `revoked` lists them.
+
     Example: slipstream token --tenant acme --scope subscribe --topic 'orders.>' --for 15m --key dev.pem
 
     Example: curl -H "Authorization: Bearer $(slipstream token -t acme --key dev.pem)" localhost:8080/v1/events
     """
+    if context.invoked_subcommand is not None:
+        return
     from slipstream.auth.mint import DEV_ISSUER, Wanted, mint  # noqa: PLC0415 - heavy
     from slipstream.protocol.errors import SlipstreamError  # noqa: PLC0415 - heavy
     from slipstream.protocol.topic import Filter, check_tenant  # noqa: PLC0415 - heavy

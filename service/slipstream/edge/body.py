@@ -31,8 +31,7 @@ async def read_body(request: web.Request, most: int, deadline: float) -> bytes:
     Raises SlipstreamError: 413, 408, 415 for another coding than gzip, 400 for gzip that is broken.
     """
     decoder = _decoder(request, most)
-    if (request.content_length or 0) > most:
-        raise _too_large(most)
+    expected_bytes(request, most)
     try:
         async with asyncio.timeout(deadline):
             async for part in request.content.iter_any():
@@ -42,6 +41,17 @@ async def read_body(request: web.Request, most: int, deadline: float) -> bytes:
             Code.TIMEOUT, f"the body was not complete after {deadline:g} s", status=408, retry_after=1.0
         ) from error
     return decoder.end()
+
+
+def expected_bytes(request: web.Request, most: int) -> int:
+    """How large the body can be when it is read: as it says, or `most` where it does not, or comes compressed.
+
+    Raises SlipstreamError, 413, where it says more than `most`.
+    """
+    declared = request.content_length
+    if declared is not None and declared > most:
+        raise _too_large(most)
+    return most if declared is None or "Content-Encoding" in request.headers else declared
 
 
 def _decoder(request: web.Request, most: int) -> _Decoder:

@@ -20,6 +20,7 @@ from slipstream.protocol.errors import Code, SlipstreamError
 
 _EMPTY_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.01
+_PROBES: Final = 3
 _HTTP_11: Final = (1, 1)
 
 
@@ -59,7 +60,7 @@ async def quiet(request: web.Request) -> None:
         await asyncio.sleep(_POLL_SECONDS)
 
 
-def detach(request: web.Request, *, sndbuf: int, user_timeout_ms: int) -> int:
+def detach(request: web.Request, *, sndbuf: int, heartbeat: float, write_deadline: float) -> int:
     """Take the descriptor over. The caller must have awaited `quiet`, and must not await before it has adopted it."""
     transport = request.transport
     if transport is None or transport.is_closing() or transport.get_write_buffer_size():
@@ -76,8 +77,12 @@ def detach(request: web.Request, *, sndbuf: int, user_timeout_ms: int) -> int:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, sndbuf)
             if ours.family != socket.AF_UNIX:
                 ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                # A peer that acknowledges nothing for so long is dead; the kernel's own patience is 15 minutes.
-                ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, user_timeout_ms)
+                # Behind our own deadlines; the kernel would have patience for 15 minutes, and 2 hours (tcp(7)).
+                ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int((write_deadline + heartbeat) * 1_000))
+                ours.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, round(heartbeat)))
+                ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, round(heartbeat / _PROBES)))
+                ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
         finally:
             ours.detach()
     except OSError as error:

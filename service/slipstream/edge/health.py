@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+
 import orjson
 from aiohttp import web
 
@@ -16,11 +19,16 @@ async def live(request: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    """200 from the moment NATS answered and the tenants were loaded until the drain begins."""
+    """200 from the moment NATS answered, tenants and revocations were loaded, until the process is told to go."""
     services = request.app[SERVICES]
     return _answer(
         200 if services.ready else 503,
-        {"ready": services.ready, "tenants_loaded": services.registry.loaded, "draining": services.draining},
+        {
+            "ready": services.ready,
+            "tenants_loaded": services.registry.loaded,
+            "revocations_loaded": services.revocations.loaded,
+            "leaving": services.leaving,
+        },
     )
 
 
@@ -36,11 +44,16 @@ async def status(request: web.Request) -> web.Response:
             "ready": services.ready,
             "connections": len(reactor),
             "max_connections": services.options.max_connections,
+            "max_sockets": services.options.max_sockets,
             "endings": {ending.value: count for ending, count in reactor.endings.items() if count},
             "refusals": services.refusals,
+            "tasks": tasks(),
             "nats": services.links(),
             "loop_lag_ms": services.loop_lag.document(),
+            "memory": services.memory.document(),
+            "publish_inflight": services.bodies.document(),
             "quotas": services.admission.document(),
+            "authorizers": services.authorizers.document(),
             "shaping": services.shaping(),
             "tenants": {
                 tail.tenant: {
@@ -55,6 +68,12 @@ async def status(request: web.Request) -> web.Response:
             },
         },
     )
+
+
+def tasks() -> dict[str, int]:
+    """How many tasks of each kind run: a kind is a task's name up to what tells it from others of its kind."""
+    kinds = Counter(task.get_name().partition("-")[0] for task in asyncio.all_tasks())
+    return dict(sorted(kinds.items()))
 
 
 def _answer(status: int, document: dict[str, object]) -> web.Response:

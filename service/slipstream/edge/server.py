@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from aiohttp import http_parser, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from slipstream.edge.cors import ALL_ORIGINS, AllOrigins, guard
 from slipstream.edge.health import live, ready, status
+from slipstream.edge.listener import Listener
 from slipstream.edge.poll import poll
 from slipstream.edge.preflight import preflight
 from slipstream.edge.problems import STREAM_PATH, answer_errors
 from slipstream.edge.publish import publish
+from slipstream.edge.renewal import renew_stream
+from slipstream.edge.revocations import REVOCATIONS_PATH, list_revocations, revoke, take_back
 from slipstream.edge.services import SERVICES, Services
+from slipstream.edge.streams import end_stream, list_streams, show_usage
 from slipstream.edge.subscribe import describe, subscribe
+from slipstream.edge.tickets import TICKETS_PATH, issue_ticket
 from slipstream.protocol.errors import Code, SlipstreamError
 
 _FIELD_BYTES = 16 * 1024
-_BACKLOG = 4096
+_ADMIN_SOCKETS = 32
+"""Of the reserve: whoever asks how a full process is must get an answer."""
 
 
 class _Unreadable(logging.Filter):
@@ -51,8 +58,13 @@ class Server:
     async def start(self) -> None:
         """Listen on both ports. OSError, naming the port and the setting, when one is taken."""
         options = self._services.options
-        self.admin_port = await self._listen(self._admin(), options.admin_port, "SLIPSTREAM_ADMIN_PORT")
-        self.port = await self._listen(self._public(), options.port, "SLIPSTREAM_PORT")
+        reactor = self._services.hub.reactor
+        self.admin_port = await self._listen(
+            self._admin(), options.admin_port, "SLIPSTREAM_ADMIN_PORT", most=_ADMIN_SOCKETS
+        )
+        self.port = await self._listen(
+            self._public(), options.port, "SLIPSTREAM_PORT", most=options.max_sockets, elsewhere=lambda: len(reactor)
+        )
 
     async def stop_listening(self) -> None:
         """Accept nobody any more on the clients' port; requests under way go on."""
@@ -65,7 +77,13 @@ class Server:
             await runner.cleanup()
         self._runners.clear()
 
-    async def _listen(self, app: web.Application, port: int, variable: str) -> int:
+    def _refused(self) -> None:
+        refusals = self._services.refusals
+        refusals[Code.OVERLOADED.value] = refusals.get(Code.OVERLOADED.value, 0) + 1
+
+    async def _listen(
+        self, app: web.Application, port: int, variable: str, *, most: int, elsewhere: Callable[[], int] = lambda: 0
+    ) -> int:
         options = self._services.options
         runner = web.AppRunner(
             app,
@@ -81,7 +99,7 @@ class Server:
         await runner.setup()
         self._runners.append(runner)
         try:
-            await web.TCPSite(runner, options.host, port, backlog=_BACKLOG, reuse_address=True).start()
+            await Listener(runner, options.host, port, most=most, elsewhere=elsewhere, refused=self._refused).start()
         except OSError as error:
             raise OSError(
                 error.errno, f"cannot listen on {options.host}:{port} ({error.strerror}): choose another {variable}"
@@ -102,6 +120,21 @@ class Server:
         app.router.add_options(STREAM_PATH, preflight)
         app.router.add_get("/v1/poll", poll, allow_head=False)
         app.router.add_options("/v1/poll", preflight)
+        app.router.add_post(TICKETS_PATH, issue_ticket)
+        app.router.add_options(TICKETS_PATH, preflight)
+        app.router.add_get("/v1/streams", list_streams, allow_head=False)
+        app.router.add_options("/v1/streams", preflight)
+        app.router.add_delete("/v1/streams/{id}", end_stream)
+        app.router.add_options("/v1/streams/{id}", preflight)
+        app.router.add_post("/v1/streams/{id}/token", renew_stream)
+        app.router.add_options("/v1/streams/{id}/token", preflight)
+        app.router.add_get("/v1/usage", show_usage, allow_head=False)
+        app.router.add_options("/v1/usage", preflight)
+        app.router.add_get(REVOCATIONS_PATH, list_revocations, allow_head=False)
+        app.router.add_post(REVOCATIONS_PATH, revoke)
+        app.router.add_options(REVOCATIONS_PATH, preflight)
+        app.router.add_delete(REVOCATIONS_PATH + "/{kind}/{name}", take_back)
+        app.router.add_options(REVOCATIONS_PATH + "/{kind}/{name}", preflight)
         return app
 
     def _admin(self) -> web.Application:

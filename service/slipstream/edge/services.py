@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from slipstream.auth.revocations import Ledger, Revocations
+from slipstream.auth.ticket import TicketStore
 from slipstream.auth.verify import Verifier
+from slipstream.edge.address import Network
 from slipstream.edge.admission import Admission
+from slipstream.edge.authorizer import Authorizers
+from slipstream.edge.inflight import Inflight
 from slipstream.edge.sessions import Sessions
 from slipstream.fanout.hub import Hub
 from slipstream.log.store import Store
 from slipstream.resilience.lag import LoopLag
+from slipstream.resilience.memory import Pressure
+from slipstream.resilience.peers import Peers
+from slipstream.resilience.upstream import Upstream
 from slipstream.tenants.model import Tenant
 from slipstream.tenants.registry import Registry
 
@@ -21,7 +29,8 @@ from slipstream.tenants.registry import Registry
 class Options:
     """The edge's part of the settings, under the settings' names; `open` is `auth=none`.
 
-    Times in seconds but for `retry_ms`. `max_connections` is what the descriptors allow where nobody set it.
+    Times in seconds but for `retry_ms`. `max_connections` is what the descriptors allow where nobody set it;
+    `max_sockets` is what they allow of all connections of clients.
     """
 
     open: bool
@@ -32,9 +41,12 @@ class Options:
     head_deadline: float
     body_deadline: float
     heartbeat: float
+    write_deadline: float
     retry_ms: int
     sndbuf: int
     max_connections: int
+    max_sockets: int
+    trusted_proxies: tuple[Network, ...]
     event_bytes: int
     publish_events: int
     publish_bytes: int
@@ -46,10 +58,13 @@ class Options:
 class Services:
     """The parts behind the HTTP surface.
 
-    `process` names this process in stream ids and consumers; `sessions` are the open streams, `verifier` checks
-    tokens, `admission` quotas; `faults()`
-    lists what makes it unfit to live; `links()` says of each NATS connection whether it is up; `loop_lag` knows how
-    late the event loop was; `shaping()` says of which tenants not all events pass as they are, and why.
+    `process` names this process in stream ids and consumers; `sessions` are its open streams, `peers` all processes;
+    `verifier` checks tokens, `revocations` says which are refused all the same, `ledger` is where those are written;
+    `tickets` are what all processes know of tickets; `authorizers` asks those of the tenants, `admission` counts
+    quotas, `bodies` the bytes of publishes under way, `memory` knows when there is too little of it, `upstream` whether
+    NATS stores; `log_of(tenant)` measures what is stored. `faults()` lists what makes it unfit to live; `links()` says
+    how its NATS connections and their breaker are; `loop_lag` knows how late the event loop was; `shaping()` says of
+    which tenants not all events pass as they are, and why.
     """
 
     options: Options
@@ -58,23 +73,33 @@ class Services:
     registry: Registry
     store: Store
     admission: Admission
+    bodies: Inflight
+    memory: Pressure
     sessions: Sessions
     verifier: Verifier
+    revocations: Revocations
+    ledger: Ledger
+    tickets: TicketStore
+    authorizers: Authorizers
     faults: Callable[[], list[str]]
-    links: Callable[[], dict[str, bool]]
+    peers: Peers
+    log_of: Callable[[str], Awaitable[Mapping[str, object]]]
+    upstream: Upstream
+    links: Callable[[], dict[str, object]]
     loop_lag: LoopLag
     shaping: Callable[[], dict[str, dict[str, object]]]
+    leaving: bool = False
     draining: bool = False
     refusals: dict[str, int] = field(default_factory=dict)
 
     @property
     def ready(self) -> bool:
-        """NATS answered once, the tenants were loaded once, and this process is not on its way out.
+        """NATS answered once, tenants and revocations were loaded once, and this process is not on its way out.
 
         Losing NATS later does not change it: every pod would go at once, and an ingress's 503 ends EventSources for
         good.
         """
-        return self.registry.loaded and not self.draining
+        return self.registry.loaded and self.revocations.loaded and not self.leaving
 
     def event_bytes(self, tenant: Tenant) -> int:
         """The largest event of a tenant, in bytes."""

@@ -7,7 +7,9 @@ from typing import Final, NamedTuple
 
 from slipstream.auth.claims import Token
 from slipstream.edge.admission import Place
+from slipstream.fanout.audience import View
 from slipstream.fanout.connection import Connection
+from slipstream.protocol.topic import Filters
 
 _ID_MAX: Final = 64
 
@@ -40,9 +42,14 @@ class Session:
         return self.connection.audience.tail.tenant
 
     @property
-    def topics(self) -> tuple[str, ...]:
+    def view(self) -> View:
+        """How it sees them."""
+        return self.connection.audience.view
+
+    @property
+    def filters(self) -> Filters:
         """What it reads of them."""
-        return self.connection.audience.view.filters.texts
+        return self.view.filters
 
 
 class StreamId(NamedTuple):
@@ -61,7 +68,6 @@ class StreamId(NamedTuple):
         ):
             return None
         return cls(process, int(number))
-
 
 
 class Sessions:

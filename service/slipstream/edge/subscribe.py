@@ -7,8 +7,9 @@ import time
 from aiohttp import web
 
 from slipstream.auth.claims import Token
+from slipstream.edge.address import FORWARDED, client_address
 from slipstream.edge.admission import Place
-from slipstream.edge.authorize import SUBSCRIBE, Grant, authorize, known
+from slipstream.edge.authorize import SUBSCRIBE, Grant, authorize, confirm, consult, known
 from slipstream.edge.handoff import HandedOff, chunks, detach, head, quiet
 from slipstream.edge.problems import stream_headers
 from slipstream.edge.query import accepts_gzip, parse_query
@@ -35,8 +36,9 @@ async def subscribe(request: web.Request) -> web.StreamResponse:
     query = parse_query(request.query, request.headers)
     filters = grant.filters(query, services.topics_per_stream(tenant))
     admit(services)
+    await consult(request, grant, SUBSCRIBE, filters.texts)
     async with (
-        services.admission.enter(tenant, grant.subject) as place,
+        services.admission.enter(tenant, grant.subject, address_of(request)) as place,
         services.hub.hold(tenant.name) as following,
     ):
         begun = await start(
@@ -65,14 +67,35 @@ async def describe(request: web.Request) -> web.StreamResponse:
     grant = await authorize(request, SUBSCRIBE)
     agree(request, grant.tenant)
     limit = request.app[SERVICES].topics_per_stream(grant.tenant)
-    grant.filters(parse_query(request.query, request.headers), limit)
+    filters = grant.filters(parse_query(request.query, request.headers), limit)
+    await consult(request, grant, SUBSCRIBE, filters.texts)
     return web.Response(headers=stream_headers(request))
 
 
-def admit(services: Services) -> None:
-    """Refuse a reader that this process has no room for. Raises DRAINING or OVERLOADED."""
+def address_of(request: web.Request) -> str:
+    """The client's address, behind our own proxies; "" where there is none."""
+    trusted = request.app[SERVICES].options.trusted_proxies
+    return client_address(request.remote, request.headers.getall(FORWARDED, ()), trusted)
+
+
+def accept(services: Services) -> None:
+    """Refuse whatever is new while this process goes, has too little memory, or NATS stores nothing.
+
+    Raises DRAINING, OVERLOADED or UPSTREAM_UNAVAILABLE.
+    """
     if services.draining:
         raise SlipstreamError(Code.DRAINING, "this process is shutting down: connect again", retry_after=1.0)
+    if services.memory.shedding:
+        raise SlipstreamError(Code.OVERLOADED, "this process has too little memory left", retry_after=2.0)
+    if services.upstream.open:
+        raise SlipstreamError(
+            Code.UPSTREAM_UNAVAILABLE, f"NATS is away ({services.upstream.reason}): try again", retry_after=2.0
+        )
+
+
+def admit(services: Services) -> None:
+    """Refuse a reader that this process has no room for. Raises what `accept` does."""
+    accept(services)
     if len(services.hub.reactor) >= services.options.max_connections:
         raise SlipstreamError(
             Code.OVERLOADED,
@@ -94,14 +117,15 @@ async def _hand_over(
     # Whatever was true before the waits may be no longer; behind these lines nothing is awaited.
     admit(services)
     known(services, following.tail.tenant)
+    confirm(request, grant)
     if following.tail.incarnation != begun.incarnation:
         raise SlipstreamError(Code.UPSTREAM_UNAVAILABLE, "the stream was replaced meanwhile", retry_after=0.5)
-    fd = detach(request, sndbuf=options.sndbuf, user_timeout_ms=int(options.heartbeat * 2000))
+    fd = detach(request, sndbuf=options.sndbuf, heartbeat=options.heartbeat, write_deadline=options.write_deadline)
     lifetime = None if grant.token is None else lifetime_of(grant.token, trace_of(request).trace_id)
     connection = hub.admit(following, fd, number, view, begun, opening, lifetime=lifetime)
     if connection.open:
         services.sessions.open(
-            Session(connection, grant.token, place, address=request.remote or "", opened_at=int(time.time()))
+            Session(connection, grant.token, place, address=place.address, opened_at=int(time.time()))
         )
 
 

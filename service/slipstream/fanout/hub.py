@@ -14,6 +14,7 @@ from slipstream.fanout.chase import Chaser
 from slipstream.fanout.connection import Connection, Ending, Lifetime
 from slipstream.fanout.lifetime import Lifetimes
 from slipstream.fanout.payload import Payloads
+from slipstream.fanout.pulse import Pulse
 from slipstream.fanout.reactor import Reactor
 from slipstream.fanout.replay import Replay
 from slipstream.fanout.snapshot import Snapshots
@@ -23,6 +24,7 @@ from slipstream.log.budget import Budget
 from slipstream.log.ring import Limits
 from slipstream.log.source import Sink, Source
 from slipstream.protocol.errors import Code, SlipstreamError
+from slipstream.resilience.context import within
 from slipstream.resilience.supervise import Supervisor
 from slipstream.shape.shaper import Shaper
 
@@ -32,6 +34,8 @@ _ATTACH_SECONDS = 5.0
 _TICK = 0.5
 _ENDINGS = 100
 """Streams that are warned or ended in one turn of the loop: tokens issued together also end together."""
+_LOOKS = 200
+"""Peers that are looked at in one turn of the loop."""
 _PAYLOADS_BYTES = 16 * 1024 * 1024
 
 Follow = Callable[[str, Sink], Callable[[], Coroutine[Any, Any, None]]]
@@ -93,6 +97,7 @@ class Hub:
         self._opened = 0
         self._lifetimes = Lifetimes()
         self.reactor = Reactor(loop, options.write_deadline, self._closed)
+        self._pulse = Pulse(options.heartbeat, self.reactor.connections)
 
     @property
     def tails(self) -> list[Tail]:
@@ -148,11 +153,12 @@ class Hub:
         return connection
 
     async def run(self) -> None:
-        """Send heartbeats, end streams whose time has come, close tails that nobody needs any more, for ever."""
+        """Send heartbeats, end streams whose time has come or whose peer is gone, close idle tails, for ever."""
         while True:
             await asyncio.sleep(_TICK)
             await self._end_due(time.time())
             now = time.monotonic()
+            await self._end_dead(now)
             self._payloads.clear()
             for tenant, following in list(self._followings.items()):
                 following.tail.beat(now)
@@ -165,6 +171,11 @@ class Hub:
         following = self._followings.get(tenant)
         if following is not None and following.tail.shaper is not (shaper := self._shaper_of(tenant)):
             following.tail.reshape(shaper)
+
+    def renew(self, connection: Connection, lifetime: Lifetime) -> None:
+        """The stream ends at another time than was said before."""
+        self._lifetimes.discard(connection)
+        self._lifetimes.add(connection, lifetime)
 
     def close(self, tenant: str, ending: Ending, final: bytes) -> None:
         """End all streams of a tenant with the frame `final`."""
@@ -179,6 +190,13 @@ class Hub:
             else:
                 due.connection.audience.tail.tell_one(due.connection, due.block)
             if not count % _ENDINGS:
+                await asyncio.sleep(0)
+
+    async def _end_dead(self, now: float) -> None:
+        for count, connection in enumerate(self._pulse.due(now), 1):
+            if not self._pulse.lives(connection):
+                self.reactor.drop(connection, Ending.DEAD)
+            if not count % _LOOKS:
                 await asyncio.sleep(0)
 
     def _open(self, tenant: str) -> Following:
@@ -197,7 +215,8 @@ class Hub:
         following = Following(tail, source, Replay(source, self._reads))
         self._followings[tenant] = following
         self._opened += 1
-        following.task = self._supervisor.start(f"feed-{tenant}-{self._opened}", self._follow(tenant, tail))
+        feed = within(tenant, self._follow(tenant, tail))
+        following.task = self._supervisor.start(f"feed-{tenant}-{self._opened}", feed)
         return following
 
     def _shut(self, tenant: str, following: Following) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from slipstream.fanout.replay import Replay
 from slipstream.fanout.snapshot import Snapshot
@@ -19,6 +19,9 @@ from slipstream.protocol.position import Position, mark_of
 from slipstream.protocol.topic import Filters
 from slipstream.shape.event import Dropped, Event, Withheld
 from slipstream.shape.look import Look
+
+PAGE_BYTES: Final = 8 * 1024 * 1024
+"""Data after which a page ends, however many events were asked for: a thousand of the largest would be 256 MB."""
 
 
 class Page(NamedTuple):
@@ -37,7 +40,7 @@ class Page(NamedTuple):
 async def page(
     begun: Start, tail: Tail, replay: Replay, filters: Filters, look: Look, *, limit: int, wait: float
 ) -> Page:
-    """Up to `limit` events that match, after `begun`; waits up to `wait` seconds for the first one."""
+    """Up to `limit` events that match, fewer where they are large; waits up to `wait` seconds for the first one."""
     reader = _Reader(begun, tail, replay, filters, look, limit)
     if begun.snapshot is not None:
         await reader.exhaust(begun.snapshot)
@@ -69,12 +72,13 @@ class _Reader:
         self._fence: Fence | None = None
         self._ends_here = False
         self.found: list[Event] = []
+        self._bytes = 0
         self._newest: Record | None = None
 
     @property
     def full(self) -> bool:
-        """Whether the page is complete: the limit, or something that the next page must tell first."""
-        return self._ends_here or len(self.found) >= self._limit
+        """Whether the page is complete: a limit, or something that the next page must tell first."""
+        return self._ends_here or len(self.found) >= self._limit or self._bytes >= PAGE_BYTES
 
     async def advance(self) -> bool:
         """One step towards the head; False when the cursor is there."""
@@ -134,9 +138,10 @@ class _Reader:
                 self._tell(record, Reason.withheld if isinstance(outcome, Withheld) else Reason.undeliverable)
                 return
             self.found.append(outcome)
+            self._bytes += len(outcome.data)
             self._newest = record
             self._cursor = record.seq
-            if len(self.found) >= self._limit:
+            if self.full:
                 return
         self._cursor = end
 

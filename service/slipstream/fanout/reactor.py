@@ -16,6 +16,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 
 from slipstream.fanout.connection import PARKED, Connection, Ending, Owner, State
 from slipstream.protocol.frame import LAST_CHUNK
@@ -56,6 +57,8 @@ class Reactor:
         self._busy: deque[Owner] = deque()
         self._marked: set[Owner] = set()
         self._scheduled = False
+        # A turn is of all tenants: it must not log in the name of the request that happened to ask for it.
+        self._nobody = Context()
         self._empty = asyncio.Event()
         self._empty.set()
         self.endings: dict[Ending, int] = dict.fromkeys(Ending, 0)
@@ -115,8 +118,8 @@ class Reactor:
             return
         if connection.state is not State.CLOSING:
             self._retire(connection, ending)
-            if ending is Ending.SLOW:
-                # What it does not read would stay in the kernel until TCP gives it up, long after the stream is gone.
+            if ending in (Ending.SLOW, Ending.DEAD):
+                # What it does not take would stay in the kernel until TCP gives it up, long after the stream is gone.
                 self._reset(connection)
         self._release(connection)
 
@@ -182,7 +185,7 @@ class Reactor:
             self._busy.append(tail)
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self._turn)
+            self._loop.call_soon(self._turn, context=self._nobody)
 
     def _turn(self) -> None:
         # One tenant after the other gets a slice, so that a large round of one does not make another wait.
@@ -202,7 +205,7 @@ class Reactor:
             if time.monotonic() >= until:
                 break
         if busy:
-            self._loop.call_soon(self._turn)
+            self._loop.call_soon(self._turn, context=self._nobody)
         else:
             self._scheduled = False
 
@@ -231,13 +234,13 @@ class Reactor:
             connection.audience.tail.pump(connection)
 
     def _failure(self, connection: Connection) -> Ending:
-        # Linux applies TCP_USER_TIMEOUT to a closed window, too (measured): such a peer was slow and has not left.
+        # Linux applies TCP_USER_TIMEOUT to a closed window, too (measured). Who is dead is found before (`Pulse`).
         ours = socket.socket(fileno=connection.fd)
         try:
             error = ours.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         finally:
             ours.detach()
-        return Ending.SLOW if error == errno.ETIMEDOUT and connection in self._writing else Ending.CLIENT
+        return Ending.SLOW if error == errno.ETIMEDOUT else Ending.CLIENT
 
     def _discard(self, connection: Connection) -> None:
         try:

@@ -55,5 +55,6 @@ class Api:
             # JetStream is off, electing, or the subject belongs to no stream.
             raise ApiError(503, 0, "nobody answers this subject") from error
         except (TimeoutError, OSError, nats_errors.Error) as error:
+            self.link.suspect(subject)
             raise away(error) from error
         return bytes(message.data)

@@ -1,12 +1,8 @@
-"""The tenants' documents in a NATS KV bucket (ADR-8): written by the command line or the controller, followed by edges.
-
-Watched with our own feed, because the library's watcher is built on its ordered consumer.
-"""
+"""The tenants' documents in a NATS KV bucket (ADR-8): written by command line or controller, followed by edges."""
 
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 
@@ -15,13 +11,10 @@ from nats.js import errors as js_errors
 from nats.js.api import KeyValueConfig, StorageType
 from nats.js.kv import KeyValue
 
-from slipstream.jetstream import stream as streams
-from slipstream.jetstream.api import NO_MESSAGE, Api, ApiError, away
-from slipstream.jetstream.client import parse_headers
-from slipstream.jetstream.feed import Feed
-from slipstream.jetstream.kv import NO_CLUSTER, REPLICAS
-from slipstream.jetstream.pull import pull
-from slipstream.jetstream.subjects import TENANTS_BUCKET, Delivered
+from slipstream.jetstream.api import Api, away
+from slipstream.jetstream.kv import NO_CLUSTER, REPLICAS, Kv
+from slipstream.jetstream.kv_follower import KvFollower, Replica
+from slipstream.jetstream.subjects import TENANTS_BUCKET
 from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.tenants.document import TenantError, from_json, to_json
 from slipstream.tenants.model import Tenant
@@ -29,11 +22,7 @@ from slipstream.tenants.registry import Registry
 
 _logger = logging.getLogger(__name__)
 
-_STREAM = f"KV_{TENANTS_BUCKET}"
-_PREFIX = f"$KV.{TENANTS_BUCKET}."
 _ATTEMPTS = 5
-_REMOVALS = ("DEL", "PURGE")
-_INACTIVE_NS = 30_000_000_000
 
 
 class Bucket:
@@ -57,6 +46,16 @@ class Bucket:
                         raise
                     config.replicas = 1
                     await context.create_key_value(config)
+
+    async def exists(self) -> bool:
+        """Whether there is one."""
+        try:
+            await _kv(self._api).found()
+        except SlipstreamError as error:
+            if error.code is not Code.NOT_FOUND:
+                raise
+            return False
+        return True
 
     async def get(self, name: str) -> Tenant | None:
         """The document of `name`, or None."""
@@ -104,32 +103,15 @@ class Bucket:
         return True
 
     async def list(self) -> list[Tenant]:
-        """All documents, by name; a broken one is logged and left out.
-
-        Read through a consumer of our own: the library's `keys` waits for its watcher for a fixed time and answers
-        what has come by then, on a busy machine nothing (measured).
-        """
+        """All documents, by name; a broken one is logged and left out."""
         await self._open()
-        config = {
-            "name": f"list-{uuid.uuid4().hex}",
-            "filter_subject": f"{_PREFIX}>",
-            "deliver_policy": "last_per_subject",
-            "ack_policy": "none",
-            "mem_storage": True,
-            "num_replicas": 1,
-            "inactive_threshold": _INACTIVE_NS,
-        }
         found: dict[str, Tenant] = {}
-        async with aclosing(pull(self._api, _STREAM, config)) as batches:
-            async for batch in batches:
-                for entry in batch:
-                    if entry.headers.get("KV-Operation") in _REMOVALS:
-                        continue
-                    name = entry.subject.removeprefix(_PREFIX)
-                    try:
-                        found[name] = from_json(entry.payload)
-                    except TenantError as error:
-                        _logger.warning("the document of tenant %r is broken: %s", name, error)
+        async with aclosing(_kv(self._api).all()) as entries:
+            async for name, value in entries:
+                try:
+                    found[name] = from_json(value)
+                except TenantError as error:
+                    _logger.warning("the document of tenant %r is broken: %s", name, error)
         return [found[name] for name in sorted(found)]
 
     async def _open(self) -> KeyValue:
@@ -138,83 +120,26 @@ class Bucket:
 
 
 class TenantFollower:
-    """Keeps a `Registry` equal to the bucket."""
+    """Keeps a `Registry` equal to the bucket. It makes none: the first `slipstream tenant apply` does."""
 
     def __init__(self, api: Api, feed_api: Api, process: str, registry: Registry) -> None:
-        self._api = api
-        self._registry = registry
-        self._created = ""
-        self._until: int | None = None
-        self._tenants: dict[str, Tenant] = {}
-        self._feed = Feed(
-            api,
-            feed_api,
-            _STREAM,
-            f"{process}-tenants",
-            take=self._take,
-            locate=self._locate,
-            confirm=self._confirm,
-        )
+        replica = Replica(registry, _read, "the document of tenant")
+        self._follower = KvFollower(_kv(api), api, feed_api, f"{process}-tenants", replica, make=False)
 
     async def run(self) -> None:
         """Follow until cancelled."""
-        await self._feed.run()
+        await self._follower.run()
 
-    async def _locate(self, _last: int | None) -> int:
-        """From the beginning, always: a bucket is small, and what was read before may have been rewritten since."""
-        self._created = (await streams.info(self._api, _STREAM))["created"]
-        # The newest message that is there: the stream's last sequence may be a marker that was purged since.
-        self._until = await self._newest()
-        self._tenants = {}
-        self._settle(0)
-        return 0
 
-    async def _confirm(self) -> bool:
-        return bool((await streams.info(self._api, _STREAM))["created"] == self._created)
+def _kv(api: Api) -> Kv:
+    return Kv(api, TENANTS_BUCKET, "Slipstream: the tenants' documents")
 
-    async def _newest(self) -> int:
-        try:
-            answer = await self._api.call(f"STREAM.MSG.GET.{_STREAM}", {"last_by_subj": f"{_PREFIX}>"})
-        except ApiError as error:
-            if error.err_code == NO_MESSAGE:
-                return 0
-            raise
-        return int(answer["message"]["seq"])
 
-    def _take(self, delivered: Delivered, subject: str, data: bytes, raw: bytes) -> bool:
-        name = subject.removeprefix(_PREFIX)
-        if raw and parse_headers(raw).get("KV-Operation") in _REMOVALS:
-            self._remove(name)
-        else:
-            try:
-                self._put(name, from_json(data))
-            except TenantError as error:
-                # What stood there before stays in force: a broken document must not take a tenant away.
-                _logger.error("the document of tenant %r is broken and ignored: %s", name, error)
-                if self._until is not None and (known := self._registry.get(name)) is not None:
-                    self._tenants[name] = known
-        self._settle(delivered.stream_seq)
-        return True
-
-    def _put(self, name: str, tenant: Tenant) -> None:
-        if tenant.name != name:
-            raise TenantError([f"metadata.name: it is {tenant.name}, the key is {name}"])
-        if self._until is None:
-            self._registry.put(tenant)
-        else:
-            self._tenants[name] = tenant
-
-    def _remove(self, name: str) -> None:
-        if self._until is None:
-            self._registry.remove(name)
-        else:
-            self._tenants.pop(name, None)
-
-    def _settle(self, seq: int) -> None:
-        """The registry sees a (re)load only when it is whole."""
-        if self._until is not None and seq >= self._until:
-            tenants, self._tenants, self._until = self._tenants, {}, None
-            self._registry.replace(tenants)
+def _read(name: str, data: bytes) -> Tenant:
+    tenant = from_json(data)
+    if tenant.name != name:
+        raise TenantError([f"metadata.name: it is {tenant.name}, the key is {name}"])
+    return tenant
 
 
 @contextmanager

@@ -14,17 +14,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
+import socket
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from nats.aio.client import Client as NatsClient
+from nats.aio.client import Srv
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 _logger = logging.getLogger(__name__)
 
+_UNACKNOWLEDGED_MS = 6_000
+
 V = TypeVar("V")
+
+Address = tuple[str | None, int | None]
+"""Host and port."""
 
 Tap = Callable[[str, str, bytes, bytes], None]
 """Called with subject, reply, payload and the raw header block (empty when there is none)."""
@@ -49,11 +58,16 @@ def parse_headers(raw: bytes) -> dict[str, str]:
 
 
 class Client(NatsClient):
-    """`nats.aio.client.Client` with taps, a read loop that survives, and a note of when the server was last heard."""
+    """`nats.aio.client.Client` with taps, a read loop that survives, and a note of when the server was last heard.
 
-    def __init__(self) -> None:
+    discovered: servers of the cluster that another connection was told of. shunned: the server that is tried last.
+    """
+
+    def __init__(self, discovered: Iterable[Srv] = (), *, shunned: Address | None = None) -> None:
         super().__init__()
         self._taps: dict[int, Tap] = {}
+        self._known = [replace(server, reconnects=0, last_attempt=None) for server in discovered]
+        self._shunned = shunned
         self.heard_at = time.monotonic()
 
     @property
@@ -103,10 +117,40 @@ class Client(NatsClient):
         """See nats-py."""
         await _heeding(super().connect(*args, **options))
 
+    @property
+    def discovered(self) -> list[Srv]:
+        """The servers that the cluster told of."""
+        return [server for server in self._server_pool if server.discovered]
+
+    @property
+    def address(self) -> Address | None:
+        """The server that this is connected to, or was last, as it was named to us."""
+        return None if self._current_server is None else _address(self._current_server)
+
+    @property
+    def server_id(self) -> str:
+        """The server's own name for itself: one server may have many addresses, and one address many servers."""
+        return str(self._server_info.get("server_id", ""))
+
+    def _setup_server_pool(self, connect_url: list[str]) -> None:
+        super()._setup_server_pool(connect_url)
+        named = {_address(server) for server in self._server_pool}
+        self._server_pool += [server for server in self._known if _address(server) not in named]
+        random.shuffle(self._server_pool)
+        self._server_pool.sort(key=lambda server: _address(server) == self._shunned)
+
     async def _process_connect_init(self) -> None:
+        self._bound_silence()
         await super()._process_connect_init()
         # What was heard over the connection before this one says nothing of this one.
         self.heard_at = time.monotonic()
+
+    def _bound_silence(self) -> None:
+        """Have the kernel give up a peer that acknowledges nothing: else closing waits for it (nats.py #671)."""
+        writer = getattr(self._transport, "_io_writer", None)
+        peer = None if writer is None else writer.get_extra_info("socket")
+        if peer is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
 
     async def _process_pong(self) -> None:
         self.heard_at = time.monotonic()
@@ -126,6 +170,10 @@ class Client(NatsClient):
             if colon:
                 found[name.decode("ascii", "replace")] = value.strip().decode("utf-8", "replace")
         return found
+
+
+def _address(server: Srv) -> Address:
+    return server.uri.hostname, server.uri.port
 
 
 def guarded(callback: Callable[[Exception], None]) -> Callable[[Exception], Awaitable[Any]]:

@@ -92,6 +92,7 @@ class Direct:
                 await client.publish(f"$JS.API.DIRECT.GET.{stream}", orjson.dumps(body), reply=reply)
                 return await collector.done
         except (TimeoutError, OSError, nats_errors.Error) as error:
+            self._link.suspect(f"reading {stream}")
             raise away(error) from error
         finally:
             del self._flights[token]

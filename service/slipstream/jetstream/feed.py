@@ -81,8 +81,9 @@ class Feed:
                         await asyncio.sleep(backoff.next(random.random()))  # noqa: S311 jitter is no secret
                         continue
                 await self._pause()
-                if self._cursor is not None:
-                    self._act(self._cursor.tick(time.monotonic()))
+                if self._cursor is not None and self._cursor.tick(time.monotonic()) is Action.RESET:
+                    self._link.suspect(f"the feed of {self._stream}")
+                    self._wake.set()
         finally:
             forget()
             if self._cursor is not None and self._cursor.following:

@@ -18,11 +18,10 @@ import orjson
 
 from slipstream.jetstream.account import Account, refusal
 from slipstream.jetstream.api import Api, ApiError
-from slipstream.jetstream.client import parse_headers
-from slipstream.jetstream.feed import Feed
 from slipstream.jetstream.kv import WRONG_LAST_SEQUENCE
+from slipstream.jetstream.kv_follower import KvFollower
 from slipstream.jetstream.lease_bucket import granted, lease_bucket
-from slipstream.jetstream.subjects import LEASES_BUCKET, Delivered
+from slipstream.jetstream.subjects import Delivered
 from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.quotas.lease import Lease, Members
 from slipstream.quotas.share import Admitted, Refused, Write
@@ -56,22 +55,17 @@ class Leases:
         self._accounts: dict[str, Account] = {}
         self._sent: dict[int, float] = {}
         self._signs = 0
-        self._created = ""
-        self._until = 0
-        self._feed = Feed(
-            api,
-            feed_api,
-            self._bucket.stream,
-            f"{process}-leases",
-            take=self._take,
-            locate=self._locate,
-            confirm=self._confirm,
-        )
+        self._follower = KvFollower(self._bucket, api, feed_api, f"{process}-leases", self, make=True)
 
     @property
     def living(self) -> int:
         """How many processes are alive, this one included."""
         return self._members.living
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The processes that are alive."""
+        return self._members.names
 
     @property
     def holds(self) -> bool:
@@ -80,11 +74,11 @@ class Leases:
 
     async def run(self) -> None:
         """Follow the bucket until cancelled."""
-        await self._feed.run()
+        await self._follower.run()
 
     async def renew(self) -> None:
         """Say that this process lives, and tidy what lies idle, every third of a lease, until cancelled."""
-        await self._feed.attached.wait()
+        await self._follower.attached.wait()
         while True:
             pause = self._third
             try:
@@ -254,51 +248,39 @@ class Leases:
         self._sent.pop(number - 4, None)
         await self._bucket.put(f"live.{self._process}", b"%d" % number, {"Nats-TTL": self._ttl})
 
-    # -- the feed
+    # -- what `jetstream.kv_follower.Watcher` asks for
 
-    async def _locate(self, _last: int | None) -> int:
-        """From the beginning, always: the bucket is small, and an entry that expired is told by its absence."""
-        try:
-            created = await self._bucket.created()
-            self._until = await self._bucket.newest()
-        except ApiError as error:
-            raise SlipstreamError(
-                Code.UPSTREAM_UNAVAILABLE, f"the bucket {LEASES_BUCKET} cannot be read: {error}", retry_after=2.0
-            ) from error
-        if self._created not in ("", created):
-            _logger.warning("the bucket %s was made anew: all shares begin again", LEASES_BUCKET)
+    def began(self, *, anew: bool) -> None:
+        """See `Watcher.began`."""
+        if anew:
+            _logger.warning("all shares of quotas begin again")
             self._lease.drop()
             for account in self._accounts.values():
                 account.share.gone()
-        self._created = created
         self._members.clear()
-        self._members.loaded = not self._until
-        return 0
 
-    async def _confirm(self) -> bool:
-        return await self._bucket.created() == self._created
-
-    def _take(self, delivered: Delivered, subject: str, data: bytes, raw: bytes) -> bool:
+    def take(self, key: str, value: bytes | None, delivered: Delivered) -> None:
+        """See `Watcher.take`."""
         seq, time_ms = delivered.stream_seq, delivered.time_ms
-        kind, _, name = subject.removeprefix(self._bucket.prefix).partition(".")
-        removed = bool(raw) and "KV-Operation" in parse_headers(raw)
+        kind, _, name = key.partition(".")
         self._members.read(seq, time_ms)
         if kind == "live":
-            if removed:
+            if value is None:
                 self._members.left(name)
             else:
                 self._members.heard(name, time_ms)
                 if name == self._process:
-                    self._shown(data)
-        elif kind == "quota" and (account := self._accounts.get(f"{kind}.{name}")) is not None:
-            account.share.seen({} if removed else granted(name, data), seq)
+                    self._shown(value)
+        elif kind == "quota" and (account := self._accounts.get(key)) is not None:
+            account.share.seen({} if value is None else granted(name, value), seq)
             account.changed.set()
-        elif kind == "want" and data != self._process.encode() and (account := self._accounts.get(name)) is not None:
+        elif kind == "want" and value != self._process.encode() and (account := self._accounts.get(name)) is not None:
             account.share.wanted(time.monotonic())
             self._begin(name, account)
-        if seq >= self._until:
-            self._members.loaded = True
-        return True
+
+    def loaded(self) -> None:
+        """See `Watcher.loaded`."""
+        self._members.loaded = True
 
     def _shown(self, data: bytes) -> None:
         """A sign of life of ours was stored, and everything before it is known."""

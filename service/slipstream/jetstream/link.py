@@ -1,8 +1,9 @@
 """One connection to NATS that is replaced when it no longer works.
 
 nats-py reconnects by itself; this adds what it does not notice: a read loop that has ended, a server that is not
-heard although pings are due, a reconnect that hangs on a dead peer (nats.py #671). Feed and requests use separate
-links, so that a large replay never delays a heartbeat.
+heard although pings are due, a reconnect that hangs on a dead peer (nats.py #671). `move` is for what no connection can
+notice: a server that is well and has lost its cluster. Feed and requests use separate links, so that a large replay
+never delays a heartbeat.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from nats import errors as nats_errors
+from nats.aio.client import Srv
 
-from slipstream.jetstream.client import Client, guarded
+from slipstream.jetstream.client import Address, Client, guarded
 from slipstream.protocol.errors import Code, SlipstreamError
 
 _logger = logging.getLogger(__name__)
@@ -52,6 +55,19 @@ class Access(NamedTuple):
             context.load_cert_chain(self.tls_cert, self.tls_key)
         return context
 
+    def login(self) -> dict[str, str | None]:
+        """User and password, or token, as options of nats-py: given, or those that all URLs have.
+
+        Servers that a cluster tells of come without, and nats-py does not look at another's (2.16, read in its source).
+        """
+        if self.user:
+            return {"user": self.user, "password": self.password}
+        found = {(url.username, url.password) for url in map(urlsplit, self.servers)}
+        user, password = found.pop()
+        if self.creds or found or not user:
+            return {}
+        return {"token": user} if password is None else {"user": user, "password": password}
+
 
 class Link:
     """A named connection; `client` is the one to use now and may be another one a moment later.
@@ -65,7 +81,9 @@ class Link:
         self.name = name
         self._client: Client | None = None
         self.replaced = 0
+        self.on_suspicion: Callable[[str], None] = lambda _: None
         self._restored: list[Callable[[], None]] = []
+        self._discovered: list[Srv] = []
         self._closing: set[asyncio.Task[None]] = set()
         self._down_since: float | None = None
         self._stale = 0
@@ -87,6 +105,10 @@ class Link:
         """Call `callback` after every reconnect or replacement; the answer takes it back."""
         self._restored.append(callback)
         return lambda: self._restored.remove(callback)
+
+    def suspect(self, what: str) -> None:
+        """`what` had no answer: whoever looks after the upstream is told, and decides."""
+        self.on_suspicion(what)
 
     async def open(self) -> None:
         """Connect, waiting for a server as long as it takes and saying why. SlipstreamError when it is too old."""
@@ -120,6 +142,28 @@ class Link:
             if reason is not None:
                 await self._replace(reason)
 
+    async def move(self, better: Callable[[Client, Client], Awaitable[bool]]) -> bool:
+        """Go over to another server of the cluster, if `better(fresh, old)` says so; else nothing changes.
+
+        Whether there is another one is seen by trying: an address may stand for many servers.
+        """
+        old = self.client
+        try:
+            fresh = await self._connect(shunned=old.address)
+        except (TimeoutError, OSError, nats_errors.Error, SlipstreamError) as error:
+            _logger.info("NATS connection %s finds no other server: %s", self.name, self._why(error))
+            return False
+        moved = False
+        try:
+            if fresh.server_id != old.server_id and await better(fresh, old) and self._client is old:
+                _logger.warning("moving the NATS connection %s to %s: it works there", self.name, fresh.connected_url)
+                self._adopt(fresh)
+                moved = True
+        finally:
+            if not moved:
+                self._abandon(fresh)
+        return moved
+
     async def close(self) -> None:
         """Close the connection, within two seconds."""
         if self._client is not None:
@@ -148,10 +192,13 @@ class Link:
     async def _replace(self, reason: str) -> None:
         _logger.warning("replacing the NATS connection %s: %s", self.name, reason)
         try:
-            fresh = await self._connect()
+            fresh = await self._connect(shunned=self.client.address)
         except (TimeoutError, OSError, nats_errors.Error) as error:
             _logger.warning("NATS does not answer: %s", self._why(error))
             return
+        self._adopt(fresh)
+
+    def _adopt(self, fresh: Client) -> None:
         old, self._client = self.client, fresh
         self.replaced += 1
         self._stale = 0
@@ -159,10 +206,13 @@ class Link:
         self._abandon(old)
         self._tell()
 
-    async def _connect(self) -> Client:
+    async def _connect(self, *, shunned: Address | None = None) -> Client:
         access = self._access
-        client = Client()
+        if self._client is not None:
+            self._discovered = self._client.discovered or self._discovered
+        client = Client(self._discovered, shunned=shunned)
         options: dict[str, Any] = {
+            "dont_randomize": True,
             "servers": list(access.servers),
             "name": self.name,
             "connect_timeout": 2,
@@ -176,9 +226,7 @@ class Link:
             "tls": access.tls(),
             "user_credentials": access.creds,
         }
-        if access.user:
-            options["user"] = access.user
-            options["password"] = access.password
+        options |= access.login()
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 await client.connect(**options)
@@ -187,6 +235,7 @@ class Link:
             raise
         # Once it has worked it reconnects for ever; before, whoever waits wants to know.
         client.options["max_reconnect_attempts"] = -1
+        client.options["dont_randomize"] = False
         version = client.connected_server_version
         if (version.major, version.minor, version.patch) < LOWEST_SERVER:
             self._abandon(client)

@@ -17,7 +17,16 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from slipstream.jetstream.subjects import LEASES_BUCKET, TENANTS_BUCKET
+from slipstream.jetstream.subjects import (
+    ALL_EDGES,
+    LEASES_BUCKET,
+    ONE_EDGE,
+    PROBE,
+    PROBE_STREAM,
+    REVOCATIONS_BUCKET,
+    TENANTS_BUCKET,
+    TICKETS_BUCKET,
+)
 
 ACCOUNT: Final = "SLIPSTREAM"
 """The account with JetStream, of edges and controller."""
@@ -25,10 +34,11 @@ ACCOUNT: Final = "SLIPSTREAM"
 EXPORTED: Final = "sse.>"
 """What `ACCOUNT` exports as a service, for the tenants' accounts to import their part of."""
 
-EDGE_BUCKETS: Final = (LEASES_BUCKET,)
+EDGE_BUCKETS: Final = (LEASES_BUCKET, TICKETS_BUCKET, REVOCATIONS_BUCKET)
 """KV buckets that edges make and write for one another."""
 
 _INBOXES: Final = "_INBOX.>"
+_READING: Final = ("CREATE", "INFO", "MSG.NEXT", "DELETE")
 
 
 class Permissions(NamedTuple):
@@ -65,9 +75,9 @@ def producer(tenant: str) -> Permissions:
 def edge() -> Permissions:
     """An edge: reads and publishes events of all tenants, reads their documents, and writes `EDGE_BUCKETS`.
 
-    It makes no stream but those buckets, and changes or removes none; the tenants' bucket is there once a tenant was
-    applied. STREAM.INFO gives a stream's epoch and ends, STREAM.MSG.GET the leader's word on a position or a key,
-    DIRECT.GET the history, consumers the live feed, whole buckets, and the last event of each topic.
+    It makes no stream but those buckets and its probe's, and changes or removes none; the tenants' bucket is there once
+    a tenant was applied. STREAM.INFO gives a stream's epoch and ends, STREAM.MSG.GET the leader's word on a position or
+    a key, DIRECT.GET the history, consumers the live feed, whole buckets, and the last event of each topic.
 
     Against an edge that was broken into this is no fence: it may read and publish everything, and with a reply subject
     it can have JetStream write a stored event anywhere in the account, the tenants' documents included (measured).
@@ -84,18 +94,23 @@ def edge() -> Permissions:
             "$JS.API.CONSUMER.DELETE.*.*",
             *(f"$JS.API.STREAM.CREATE.KV_{bucket}" for bucket in EDGE_BUCKETS),
             *(f"$KV.{bucket}.>" for bucket in EDGE_BUCKETS),
+            f"$JS.API.STREAM.CREATE.{PROBE_STREAM}",
+            f"{PROBE}.*",
+            f"{ONE_EDGE}.*.*",
+            f"{ALL_EDGES}.*",
+            _INBOXES,
         ),
-        subscribe=(_INBOXES,),
+        subscribe=(_INBOXES, f"{ONE_EDGE}.*.*", f"{ALL_EDGES}.*"),
     )
 
 
 def controller() -> Permissions:
     """The controller, and `slipstream tenant ...`: makes, changes and removes streams and documents; asks for no event.
 
-    It makes the tenants' bucket, and can change or remove no bucket. That one is made without direct get, so a read is
-    a question to the leader.
+    It makes the buckets of tenants and revocations, and can change or remove none. The first is made without direct
+    get, so a read is a question to the leader.
     """
-    bucket = f"KV_{TENANTS_BUCKET}"
+    buckets = (TENANTS_BUCKET, REVOCATIONS_BUCKET)
     return Permissions(
         publish=(
             "$JS.API.STREAM.INFO.*",
@@ -103,11 +118,9 @@ def controller() -> Permissions:
             "$JS.API.STREAM.UPDATE.*",
             "$JS.API.STREAM.DELETE.*",
             f"$KV.{TENANTS_BUCKET}.*",
-            f"$JS.API.STREAM.MSG.GET.{bucket}",
-            f"$JS.API.CONSUMER.CREATE.{bucket}.*",
-            f"$JS.API.CONSUMER.INFO.{bucket}.*",
-            f"$JS.API.CONSUMER.MSG.NEXT.{bucket}.*",
-            f"$JS.API.CONSUMER.DELETE.{bucket}.*",
+            f"$KV.{REVOCATIONS_BUCKET}.*.*.*",
+            *(f"$JS.API.STREAM.MSG.GET.KV_{bucket}" for bucket in buckets),
+            *(f"$JS.API.CONSUMER.{verb}.KV_{bucket}.*" for bucket in buckets for verb in _READING),
         ),
         subscribe=(_INBOXES,),
         deny_publish=tuple(

@@ -95,6 +95,7 @@ class Pipeline:
         self._settle(subject.rpartition(".")[2], _nobody() if nobody else data)
 
     def _expire(self, token: str) -> None:
+        self._link.suspect("an acknowledgement")
         self._settle(token, away(TimeoutError(f"no acknowledgement within {SECONDS:g} s")))
 
     def _settle(self, token: str, ack: Ack) -> None:

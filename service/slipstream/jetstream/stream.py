@@ -118,6 +118,22 @@ async def find(api: Api, tenant: str) -> Found:
     return describe(await info(api, stream_of(tenant)))
 
 
+async def measure(api: Api, tenant: str) -> dict[str, object]:
+    """What a tenant's stream holds, and the most that it may: numbers, bytes, seconds. Raises what `find` does."""
+    found = await info(api, stream_of(tenant))
+    state, config = found["state"], found["config"]
+    return {
+        "epoch": epoch_of(found),
+        "events": state["messages"],
+        "bytes": state["bytes"],
+        "bytes_limit": config["max_bytes"],
+        "seconds_limit": config["max_age"] // 1_000_000_000,
+        "first_seq": state["first_seq"],
+        "last_seq": state["last_seq"],
+        "replicas": config["num_replicas"],
+    }
+
+
 async def info(api: Api, stream: str) -> dict[str, Any]:
     """STREAM.INFO of `stream`, with its refusals as catalogue errors."""
     try:

@@ -6,6 +6,19 @@ from typing import NamedTuple
 
 TENANTS_BUCKET = "slipstream_tenants"
 LEASES_BUCKET = "slipstream_leases"
+REVOCATIONS_BUCKET = "slipstream_revocations"
+TICKETS_BUCKET = "slipstream_tickets"
+
+ONE_EDGE = "slipstream.edge"
+"""Before the name of a process and what it is asked: see `peers`."""
+
+ALL_EDGES = "slipstream.edges"
+"""Before what all edges are asked."""
+
+
+PROBE_STREAM = "slipstream_probe"
+PROBE = "slipstream.probe"
+"""Before the name of a process, which writes there to see whether NATS stores: see `prober`."""
 
 
 def stream_of(tenant: str) -> str:

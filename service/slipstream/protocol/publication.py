@@ -109,11 +109,11 @@ def parse_members(text: bytes) -> Members:
 
 def unrepeated(members: Members) -> dict[str, Raw]:
     """The members by name. Raises BAD_REQUEST for a name that comes twice: which one was meant is anybody's guess."""
-    fields = dict(members)
-    if len(fields) < len(members):
-        names = [name for name, _ in members]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _wrong(f"{quoted(twice)} is repeated: send it once")
+    fields: dict[str, Raw] = {}
+    for name, value in members:
+        if name in fields:
+            raise _wrong(f"{quoted(name)} is repeated: send it once")
+        fields[name] = value
     return fields
 
 

@@ -154,6 +154,11 @@ class Filters:
         """The filters as text, in the same order."""
         return tuple(one.text for one in self.items)
 
+    def covered_by(self, patterns: Iterable[Filter]) -> bool:
+        """Whether each of the filters is within one of `patterns`."""
+        patterns = tuple(patterns)
+        return all(any(one.covers(wanted) for one in patterns) for wanted in self.items)
+
     @property
     def everything(self) -> bool:
         """Whether every topic matches."""

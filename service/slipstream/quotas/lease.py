@@ -85,6 +85,11 @@ class Members:
         """How many processes are alive; at least one, ourselves."""
         return max(1, sum(map(self._alive, self._heard)))
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The processes that are alive, as far as the log was read."""
+        return frozenset(filter(self._alive, self._heard))
+
     def _alive(self, process: str) -> bool:
         heard = self._heard.get(process)
         return heard is not None and self._now_ms - heard <= self._lease_ms

@@ -16,6 +16,8 @@ COMMANDS = (
     ("tail",),
     ("publish",),
     ("token",),
+    ("token", "revoke"),
+    ("token", "revoked"),
     ("edge",),
     ("check-config",),
     ("tenant", "apply"),

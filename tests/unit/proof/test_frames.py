@@ -29,7 +29,8 @@ def test_cut_anywhere_it_agrees_with_a_browser(cuts: list[int]) -> None:
     "frame",
     [
         b"data: a\r\n\r\ndata: b\n\n",
-        b"data: a\0\n\n",
+        b"id: 1\0\ndata: a\n\n",
+        b"event: a\0\ndata: a\n\n",
         b"data: \xff\n\n",
         b"data:a\n\n",
         b"id: \ndata: a\n\n",

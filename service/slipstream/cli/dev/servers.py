@@ -25,7 +25,12 @@ def edge_environment(environ: Mapping[str, str], nats_url: str, port: int, admin
 
     An empty variable counts as not set. `retry` and `drain` are short: nobody wants to wait for a demonstration.
     """
-    defaults = {"SLIPSTREAM_LOG_FORMAT": "text", "SLIPSTREAM_RETRY_MS": "1000", "SLIPSTREAM_DRAIN": "1"}
+    defaults = {
+        "SLIPSTREAM_LOG_FORMAT": "text",
+        "SLIPSTREAM_RETRY_MS": "1000",
+        "SLIPSTREAM_DRAIN": "1",
+        "SLIPSTREAM_DRAIN_DELAY": "0",
+    }
     fixed = {
         "SLIPSTREAM_NATS_URL": nats_url,
         "SLIPSTREAM_HOST": HOST,

@@ -1,0 +1,132 @@
+"""The door: a connection more than this process has room for gets a clear answer, and nobody's descriptor.
+
+A process without a free descriptor cannot accept, so it can refuse nobody either: the kernel's queue fills, clients
+wait, and the loop asks again and again. So the cap lies below the descriptor limit, and is kept where connections are
+accepted, before anything is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import socket
+from collections.abc import Callable
+from typing import Final, cast
+
+import orjson
+from aiohttp import web
+
+from slipstream.edge.problems import problem
+from slipstream.edge.trace import begin
+from slipstream.protocol.errors import Code, SlipstreamError
+
+_logger = logging.getLogger(__name__)
+
+_BACKLOG: Final = 4096
+AT_ONCE: Final = 8
+"""Connections that asyncio accepts in one turn of the loop; it is some turns until they are counted, or closed."""
+REFUSALS: Final = 64
+"""Refused connections that are open at once; the next are cut without a word."""
+_LINGER: Final = 1.0
+_LOG_SECONDS: Final = 10.0
+
+
+class Listener(web.BaseSite):
+    """One port, and at most `most` sockets: aiohttp's on this port, and those that `elsewhere()` counts.
+
+    `refused()` is called for each connection that has no room.
+    """
+
+    __slots__ = ("_elsewhere", "_host", "_logged_at", "_most", "_port", "_refused", "_refusing")
+
+    def __init__(
+        self,
+        runner: web.AppRunner,
+        host: str,
+        port: int,
+        *,
+        most: int,
+        elsewhere: Callable[[], int],
+        refused: Callable[[], None],
+    ) -> None:
+        super().__init__(runner)
+        self._host = host
+        self._port = port
+        self._most = most
+        self._elsewhere = elsewhere
+        self._refused = refused
+        self._refusing: set[_Refusal] = set()
+        self._logged_at = float("-inf")
+
+    @property
+    def name(self) -> str:
+        """Where it listens."""
+        return f"http://{self._host}:{self._port}"
+
+    async def start(self) -> None:
+        """Listen. Raises OSError when the port is taken."""
+        await super().start()
+        server = await asyncio.get_running_loop().create_server(
+            self._protocol, self._host, self._port, backlog=AT_ONCE, reuse_address=True
+        )
+        self._server = server
+        for one in server.sockets:
+            # The number above is also how many asyncio accepts in one turn; the kernel may keep more waiting.
+            ours = socket.socket(fileno=one.fileno())
+            try:
+                ours.listen(_BACKLOG)
+            finally:
+                ours.detach()
+
+    def _protocol(self) -> asyncio.BaseProtocol:
+        server = self._runner.server
+        # The public property copies the list, at each connect; a crowd of idle ones would make that dear.
+        if server is not None and len(server._connections) + self._elsewhere() < self._most:  # noqa: SLF001
+            return server()
+        self._refused()
+        now = asyncio.get_running_loop().time()
+        if now - self._logged_at > _LOG_SECONDS:
+            self._logged_at = now
+            _logger.warning("the port %s has no room for more connections: they are refused", self._port)
+        return _Refusal(self._refusing)
+
+
+class _Refusal(asyncio.Protocol):
+    """Says 503, half-closes, and reads until the peer has gone.
+
+    Closing with unread input would reset the connection, and the answer with it (RFC 9112 section 9.6).
+    """
+
+    def __init__(self, refusing: set[_Refusal]) -> None:
+        self._refusing = refusing
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast(asyncio.Transport, transport)
+        if len(self._refusing) >= REFUSALS:
+            transport.abort()
+            return
+        self._refusing.add(self)
+        self._timer = asyncio.get_running_loop().call_later(_LINGER, transport.abort)
+        transport.write(_answer())
+        transport.write_eof()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._refusing.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def _answer() -> bytes:
+    trace = begin(None)
+    error = SlipstreamError(Code.OVERLOADED, "this process has no room for another connection")
+    body = orjson.dumps(problem(error, trace.trace_id))
+    wait = random.randint(1, 5)  # noqa: S311 jitter is no secret
+    head = (
+        f"HTTP/1.1 {error.status} Service Unavailable\r\nContent-Type: application/problem+json\r\n"
+        f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nRetry-After: {wait}\r\n"
+        f"traceparent: {trace.header}\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body

@@ -1,0 +1,76 @@
+"""POST /v1/streams/{id}/token: a stream that goes on by a newer token, without a new connection."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import web
+
+from slipstream.auth.claims import Token
+from slipstream.edge.authorize import SUBSCRIBE, authorize, bearer, forbidden, known, permitted
+from slipstream.edge.services import SERVICES, Services
+from slipstream.edge.sessions import Session
+from slipstream.edge.streams import answered, ask_holder, session_of, stream_in_path
+from slipstream.edge.subscribe import lifetime_of
+from slipstream.edge.trace import trace_of
+from slipstream.protocol.errors import Code, SlipstreamError
+from slipstream.resilience.peers import Answer, Document
+
+RENEW: Final = "renew"
+
+
+def answers(services: Services) -> Mapping[str, Answer]:
+    """What this process answers other edges, by the kind of the question."""
+
+    async def renew(question: Document) -> Document:
+        return await _renew(services, question)
+
+    return {RENEW: renew}
+
+
+async def renew_stream(request: web.Request) -> web.StreamResponse:
+    """The stream's end is now that of the token that came with this request.
+
+    Raises FORBIDDEN where it does not cover what the stream reads, NOT_FOUND where there is no such stream of its
+    tenant. The process that holds the stream checks the token again: what it hears from another is not enough for it.
+    """
+    services = request.app[SERVICES]
+    grant = await authorize(request, SUBSCRIBE)
+    text = bearer(request)
+    if text is None:
+        # A cookie is what the stream came with, and the same for all streams of a browser.
+        raise SlipstreamError(Code.UNAUTHORIZED, "send the new token: Authorization: Bearer TOKEN")
+    question = {
+        "tenant": grant.tenant.name,
+        "number": (stream := stream_in_path(request)).number,
+        "token": text,
+        "trace_id": trace_of(request).trace_id,
+    }
+    return answered(request, await ask_holder(services, stream, RENEW, question))
+
+
+async def _renew(services: Services, question: Document) -> Document:
+    token = await services.verifier.verify(question["token"], time.time())
+    session = session_of(services, question)
+    if not _covers(token, session):
+        raise forbidden()
+    tenant = known(services, token.tenant)
+    await permitted(services, tenant, token, question["token"], SUBSCRIBE, session.filters.texts)
+    # It may have ended meanwhile.
+    session = session_of(services, question)
+    session.token = token
+    services.hub.renew(session.connection, lifetime_of(token, question["trace_id"]))
+    return {"stream": f"{services.process}.{session.number}", "expires_at": token.expires_at}
+
+
+def _covers(new: Token, session: Session) -> bool:
+    """Whether the stream may go on by this token: the same reader's, for all that it reads, and as it sees it."""
+    old = session.token
+    return (
+        old is not None
+        and (new.tenant, new.subject) == (old.tenant, old.subject)
+        and session.view.look.scopes <= new.scopes
+        and session.filters.covered_by(new.subscribe)
+    )

@@ -1,0 +1,207 @@
+"""Three nodes, and what a process of ours does when one of them, or too many, are lost to it.
+
+Every test ends with the same question: is each event that was acknowledged there, once, in order, without a gap told?
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+import pytest_asyncio
+
+from slipstream.jetstream.bucket import Bucket
+from slipstream.jetstream.lease_bucket import lease_bucket
+from slipstream.jetstream.prober import Prober
+from slipstream.jetstream.subjects import PROBE_STREAM, stream_of
+from slipstream.protocol.errors import SlipstreamError
+from slipstream.resilience.supervise import Supervisor
+from tests.contract.pod import SHAPE, Message, Pod, Recording, flights, following, freeze, until
+from tests.faults.cluster import NODES, Cluster
+from tests.faults.proxy import Weather
+from tests.servers import NatsServer
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+_SECONDS = 15.0
+"""A connection moves, and a stream has a new leader, within ten."""
+
+_COPIES = SHAPE._replace(replicas=3)
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+    async with Cluster(tmp_path_factory.mktemp("cluster")).nats() as one:
+        yield one
+
+
+class Producer:
+    """Publishes flights through a pod, one after the other, each until it is stored."""
+
+    def __init__(self, pod: Pod, tenant: str) -> None:
+        self._pod = pod
+        self._tenant = tenant
+        self.acked: list[int] = []
+        self.refused: list[SlipstreamError] = []
+        self._at = time.monotonic()
+        self.longest = 0.0
+
+    async def run(self) -> None:
+        for message in flights(100_000):
+            self.acked.append(await self._store(message))
+            now = time.monotonic()
+            self.longest = max(self.longest, now - self._at)
+            self._at = now
+            await asyncio.sleep(0.01)
+
+    async def _store(self, message: Message) -> int:
+        while True:
+            try:
+                topic, data, name = message
+                return (await self._pod.publisher.publish(self._tenant, topic, data, message_id=name)).seq
+            except SlipstreamError as error:
+                self.refused.append(error)
+                await asyncio.sleep(0.1)
+
+    async def goes_on(self) -> None:
+        """Wait for the acknowledgement of what is published from now on."""
+        count = len(self.acked)
+        await until(lambda: len(self.acked) > count + 1, "it is stored", seconds=_SECONDS)
+
+
+class Scene:
+    """A pod with its prober, a reader of a tenant, and a producer."""
+
+    def __init__(self, pod: Pod, prober: Prober, sink: Recording, producer: Producer, tenant: str) -> None:
+        self.pod = pod
+        self.prober = prober
+        self.sink = sink
+        self.producer = producer
+        self.tenant = tenant
+
+    @property
+    def servers(self) -> set[str]:
+        """The names of the nodes that the pod's connections are at."""
+        return {str(link.client._server_info["server_name"]) for link in (self.pod.link, self.pod.feed_link)}
+
+    async def leader(self) -> int:
+        info = await self.pod.api.call(f"STREAM.INFO.{stream_of(self.tenant)}")
+        return int(str(info["cluster"]["leader"]).removeprefix("nats-"))
+
+    async def complete(self) -> None:
+        """Nothing that was acknowledged is missing, nothing came twice, or out of order, and no gap was told."""
+        await self.producer.goes_on()
+        last = self.producer.acked[-1]
+        await until(lambda: self.sink.seqs[-1] >= last, "the reader has the last", seconds=_SECONDS)
+        assert self.sink.seqs == list(range(self.sink.seqs[0], self.sink.seqs[-1] + 1))
+        assert set(self.producer.acked) <= set(self.sink.seqs)
+        assert len(set(self.producer.acked)) == len(self.producer.acked), "stored twice"
+        assert self.sink.reasons == [None]
+
+
+@asynccontextmanager
+async def scene(
+    cluster: Cluster, tenant: str, *, at: int | None = None, led_by: int | None = None
+) -> AsyncIterator[Scene]:
+    """Everything runs. at: the node that the pod is connected to. led_by: that of the stream."""
+    doors = [cluster.doors[0, node] for node in range(NODES)]
+    for node, door in enumerate(doors):
+        door.become(Weather(refused=at not in (None, node)))
+    async with Pod(",".join(f"nats://127.0.0.1:{door.port}" for door in doors), tenant) as pod:
+        for door in doors:
+            door.clear()
+        await pod.ensure(tenant, _COPIES)
+        prober = Prober(pod.link, pod.feed_link, tenant)
+        supervisor = Supervisor()
+        supervisor.start("prober", prober.run)
+        async with following(pod, tenant) as sink:
+            producer = Producer(pod, tenant)
+            supervisor.start("producer", producer.run)
+            made = Scene(pod, prober, sink, producer, tenant)
+            try:
+                await producer.goes_on()
+                await until(lambda: prober._proven, "the probe is answered")
+                while led_by is not None and await made.leader() != led_by:
+                    await pod.api.call(f"STREAM.LEADER.STEPDOWN.{stream_of(tenant)}")
+                    await producer.goes_on()
+                yield made
+            finally:
+                await supervisor.stop(5.0)
+
+
+@pytest.fixture
+def whole(cluster: Cluster) -> Iterator[None]:
+    """What a test breaks is mended after it."""
+    yield
+    for proxy in cluster.routes.values():
+        proxy.clear()
+
+
+async def test_what_is_made_has_three_copies_in_a_cluster_and_one_on_a_server(
+    cluster: Cluster, nats: NatsServer
+) -> None:
+    for urls, copies in ((",".join(cluster.urls), 3), (nats.url, 1)):
+        async with Pod(urls) as pod:
+            await Bucket(pod.api).ensure()
+            await lease_bucket(pod.api).ensure()
+            prober = Prober(pod.link, pod.feed_link, "copies")
+            assert await prober._ask(pod.link.client, 5.0) is None
+            for name in ("KV_slipstream_tenants", lease_bucket(pod.api).stream, PROBE_STREAM):
+                info = await pod.api.call(f"STREAM.INFO.{name}")
+                assert (name, info["config"]["num_replicas"]) == (name, copies)
+
+
+@pytest.mark.usefixtures("whole")
+async def test_a_pod_at_a_node_that_lost_the_others_moves_to_one_that_has_not(cluster: Cluster) -> None:
+    """The node leads the stream, goes on answering what needs no quorum, and keeps its connections (measured)."""
+    async with scene(cluster, "isolated", at=1, led_by=1) as running:
+        assert running.servers == {"nats-1"}
+        for route in cluster.around(1):
+            route.become(Weather(held=True))
+        await until(lambda: "nats-1" not in running.servers, "both connections are elsewhere", seconds=_SECONDS)
+        await running.producer.goes_on()
+        assert running.pod.link.client.is_connected
+        await running.complete()
+        print("outage", running.producer.longest)
+
+
+async def test_the_death_of_a_leader_is_over_in_seconds(cluster: Cluster) -> None:
+    async with scene(cluster, "killed", at=0, led_by=2) as running:
+        await cluster.nodes[2].kill()
+        await running.complete()
+        print("outage", running.producer.longest)
+        assert running.servers == {"nats-0"}, "it moved although its node is well"
+    await cluster.nodes[2].start()
+
+
+async def test_a_leader_that_stands_still_is_replaced(cluster: Cluster) -> None:
+    async with scene(cluster, "frozen", at=0, led_by=2) as running:
+        await freeze(cluster.nodes[2])
+        try:
+            await running.complete()
+            print("outage", running.producer.longest)
+        finally:
+            cluster.nodes[2].resume()
+        await running.complete()
+
+
+async def test_without_a_quorum_the_breaker_is_open_and_nothing_hops(cluster: Cluster) -> None:
+    async with scene(cluster, "no-quorum", at=0) as running:
+        upstream = running.prober.upstream
+        assert running.prober.document()["state"] == "closed"
+        for node in cluster.nodes[1:]:
+            await freeze(node)
+        try:
+            await until(lambda: upstream.open, "the breaker opens", seconds=_SECONDS)
+            assert running.prober.document()["reason"]
+            assert running.pod.link.up, "core NATS is well"
+            await until(lambda: upstream.state(time.monotonic()) == "half-open", "another probe is under way")
+        finally:
+            for node in cluster.nodes[1:]:
+                node.resume()
+        await until(lambda: not upstream.open, "the breaker closes", seconds=_SECONDS)
+        await running.complete()
+        print("outage", running.producer.longest)
+        assert (running.prober.document()["state"], upstream.openings) == ("closed", 1)
+        assert (running.pod.link.replaced, running.servers) == (0, {"nats-0"})

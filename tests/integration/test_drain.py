@@ -1,0 +1,144 @@
+"""An edge that goes: it is not ready, goes on serving, then sends every stream away, and none loses anything."""
+
+import asyncio
+import itertools
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from slipstream.app import Running, drain
+from slipstream.app.drain import Pace
+from slipstream.demo import flights
+from slipstream.fanout.connection import Ending
+from tests.integration.cluster import Cluster, text_of
+from tests.integration.wire import Stream, call, until
+from tests.servers import Edge
+
+LOOPS = ("uvloop",)
+
+FLIGHTS = list(itertools.islice(flights(), 60))
+
+
+@asynccontextmanager
+async def going(running: Running, pace: Pace) -> AsyncIterator[asyncio.Event]:
+    """The edge is told to go; what is given makes it hurry. Waits until it has gone."""
+    hurry = asyncio.Event()
+    task = asyncio.create_task(drain(running.services, running.server, pace, hurry), name="drain")
+    try:
+        yield hurry
+        async with asyncio.timeout(15):
+            await task
+    finally:
+        task.cancel()
+
+
+async def farewell(stream: Stream) -> tuple[list[str], int]:
+    """The data of all events until the end, which must be a drain, and after how many ms to come back."""
+    *events, last = await stream.end()
+    assert last.event == "stream.drain", last
+    assert stream.ended, "a clean end"
+    wait = json.loads(last.data)["retry_ms"]
+    assert wait == stream.parser.retry
+    stream.wire.close()
+    return [event.data for event in events if not event.event.startswith("stream.")], int(wait)
+
+
+async def readiness(running: Running) -> int:
+    return (await call(running.server.admin_port, "/readyz")).status
+
+
+async def test_every_stream_is_told_when_to_come_back_and_ended(cluster: Cluster) -> None:
+    async with cluster.edge(retry_ms=20_000) as running:
+        streams = [await cluster.opened(running.server.port) for _ in range(5)]
+        async with going(running, Pace(0, 0.2)):
+            waits = [wait for _, wait in await asyncio.gather(*map(farewell, streams))]
+        assert all(1_000 <= wait <= 2_000 for wait in waits), "others are there, and they leave one after the other"
+        assert len(set(waits)) > 1, "they would all come back at once"
+        assert await readiness(running) == 503
+        assert running.services.hub.reactor.endings[Ending.DRAIN] == 5
+
+
+async def test_while_ingresses_learn_of_it_everything_is_served(cluster: Cluster) -> None:
+    async with cluster.edge() as running:
+        old = await cluster.opened(running.server.port)
+        async with going(running, Pace(30, 0)) as hurry:
+            await until(lambda: running.services.leaving, "it goes")
+            assert await readiness(running) == 503
+            new = await cluster.opened(running.server.port)
+            await cluster.publish(running, FLIGHTS[:3])
+            for stream in (old, new):
+                assert [event.data for event in await stream.published(3)] == [text_of(one) for one in FLIGHTS[:3]]
+            hurry.set()
+            await asyncio.gather(farewell(old), farewell(new))
+
+
+async def test_the_last_event_before_the_farewell_arrives_and_the_next_pod_goes_on(cluster: Cluster) -> None:
+    async with cluster.edge() as running, cluster.edge() as other:
+        streams = [await cluster.opened(running.server.port) for _ in range(40)]
+        sent = [text_of(one) for one in FLIGHTS]
+
+        async def read(stream: Stream) -> list[str]:
+            before, _ = await farewell(stream)
+            missing = len(sent) - len(before)
+            again = await cluster.opened(other.server.port, "", f"Last-Event-ID: {stream.parser.last_id}")
+            return before + [event.data for event in await again.published(missing)]
+
+        async with going(running, Pace(0, 1.0)):
+            reading = asyncio.gather(*map(read, streams))
+            for one in FLIGHTS:
+                await cluster.publish(other, [one])
+                await asyncio.sleep(0.02)
+        assert all(got == sent for got in await reading)
+
+
+async def test_a_new_stream_is_sent_to_another_pod_meanwhile(cluster: Cluster) -> None:
+    async with cluster.edge() as running:
+        streams = [await cluster.opened(running.server.port) for _ in range(40)]
+        async with going(running, Pace(0, 30)) as hurry:
+            await until(lambda: running.services.draining, "it drains")
+            answer = await call(running.server.port, cluster.target(), "Accept: text/event-stream")
+            (event,) = answer.events
+            assert json.loads(event.data)["code"] == "SSE_DRAINING"
+            assert (await call(running.server.port, cluster.target())).status == 503
+            hurry.set()
+            await asyncio.gather(*map(farewell, streams))
+
+
+async def test_a_reader_inside_a_frame_has_until_the_end_to_read_it(cluster: Cluster) -> None:
+    async with cluster.edge(sndbuf=4096) as running:
+        slow = await cluster.stream(running.server.port, rcvbuf=4096)
+        big = await cluster.put("big", b"x" * 250_000)
+        others = [await cluster.opened(running.server.port) for _ in range(30)]
+        await until(lambda: any(one.unsent for one in running.services.hub.reactor.connections()), "it is behind")
+        async with going(running, Pace(0, 10.0)):
+            await until(lambda: len(running.services.hub.reactor.connections()) < 30, "the others leave")
+            data, _ = await farewell(slow)
+            assert [len(one) for one in data] == [250_000]
+            await asyncio.gather(*map(farewell, others))
+        assert slow.parser.last_id.split("-")[1] == str(big)
+
+
+@pytest.mark.parametrize(
+    ("signals", "most"),
+    [([signal.SIGINT], 6.0), ([signal.SIGTERM, signal.SIGTERM], 6.0)],
+    ids=["somebody waits for it", "told twice"],
+)
+async def test_a_person_who_stops_it_does_not_wait(
+    cluster: Cluster, tmp_path: Path, signals: list[signal.Signals], most: float
+) -> None:
+    env = {"SLIPSTREAM_DRAIN_DELAY": "60", "SLIPSTREAM_DRAIN": "60"}
+    async with Edge(cluster.nats.url, tmp_path, env=env) as edge:
+        streams = [await cluster.opened(edge.port) for _ in range(50)]
+        began = time.monotonic()
+        for number in signals:
+            os.kill(edge.pid, number)
+            await asyncio.sleep(0.2)
+        await asyncio.gather(*map(farewell, streams))
+        assert await edge.terminate(seconds=10) == 0
+        assert time.monotonic() - began < most
