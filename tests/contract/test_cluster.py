@@ -44,15 +44,10 @@ class Producer:
         self._tenant = tenant
         self.acked: list[int] = []
         self.refused: list[SlipstreamError] = []
-        self._at = time.monotonic()
-        self.longest = 0.0
 
     async def run(self) -> None:
         for message in flights(100_000):
             self.acked.append(await self._store(message))
-            now = time.monotonic()
-            self.longest = max(self.longest, now - self._at)
-            self._at = now
             await asyncio.sleep(0.01)
 
     async def _store(self, message: Message) -> int:
@@ -163,14 +158,12 @@ async def test_a_pod_at_a_node_that_lost_the_others_moves_to_one_that_has_not(cl
         await running.producer.goes_on()
         assert running.pod.link.client.is_connected
         await running.complete()
-        print("outage", running.producer.longest)
 
 
 async def test_the_death_of_a_leader_is_over_in_seconds(cluster: Cluster) -> None:
     async with scene(cluster, "killed", at=0, led_by=2) as running:
         await cluster.nodes[2].kill()
         await running.complete()
-        print("outage", running.producer.longest)
         assert running.servers == {"nats-0"}, "it moved although its node is well"
     await cluster.nodes[2].start()
 
@@ -180,7 +173,6 @@ async def test_a_leader_that_stands_still_is_replaced(cluster: Cluster) -> None:
         await freeze(cluster.nodes[2])
         try:
             await running.complete()
-            print("outage", running.producer.longest)
         finally:
             cluster.nodes[2].resume()
         await running.complete()
@@ -202,6 +194,5 @@ async def test_without_a_quorum_the_breaker_is_open_and_nothing_hops(cluster: Cl
                 node.resume()
         await until(lambda: not upstream.open, "the breaker closes", seconds=_SECONDS)
         await running.complete()
-        print("outage", running.producer.longest)
         assert (running.prober.document()["state"], upstream.openings) == ("closed", 1)
         assert (running.pod.link.replaced, running.servers) == (0, {"nats-0"})

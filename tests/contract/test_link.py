@@ -2,10 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from slipstream.jetstream import link as links
+from slipstream.jetstream.client import Client
 from slipstream.jetstream.link import Access, Link
 from slipstream.log.source import State
 from slipstream.protocol.errors import Code, SlipstreamError
@@ -219,3 +223,152 @@ async def test_a_connect_that_is_cancelled_at_any_moment_is_cancelled(nats: Nats
         assert opening.cancelled(), f"forgotten after {moments} turns"
         moments += 1
     assert moments
+
+
+class Way:
+    """A TCP proxy to a server. Once `forth` or `back` is cleared, that direction swallows all: nobody hears of it."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.forth, self.back = asyncio.Event(), asyncio.Event()
+        self.forth.set()
+        self.back.set()
+
+    @classmethod
+    @asynccontextmanager
+    async def to(cls, target: int) -> AsyncIterator["Way"]:
+        way = cls()
+        tasks: list[asyncio.Task[None]] = []
+        writers: list[asyncio.StreamWriter] = []
+
+        async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            far_reader, far_writer = await asyncio.open_connection(HOST, target)
+            writers.extend((writer, far_writer))
+            for source, sink, fair in ((reader, far_writer, way.forth), (far_reader, writer, way.back)):
+                tasks.append(asyncio.create_task(pump(source, sink, fair)))
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, fair: asyncio.Event) -> None:
+            with suppress(ConnectionError):
+                while block := await source.read(65536):
+                    if fair.is_set():
+                        sink.write(block)
+            sink.close()
+
+        async with await asyncio.start_server(carry, HOST, way.port):
+            yield way
+            for task in tasks:
+                task.cancel()
+            for writer in writers:
+                writer.close()
+            closing = (writer.wait_closed() for writer in writers)
+            await asyncio.gather(*tasks, *closing, return_exceptions=True)
+
+
+@pytest.mark.parametrize("broken", [("back",), ("forth",), ("forth", "back")], ids=["deaf", "mute", "both"])
+async def test_a_black_hole_is_noticed_in_each_direction(
+    nats: NatsServer, tenant: str, broken: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Times a fifth of the real ones. Where it is only not heard, heartbeats still come: nats-py misses its PONGs."""
+    monkeypatch.setattr(links, "_UNHEARD_SECONDS", 1.0)
+    monkeypatch.setattr(links, "_PING_SECONDS", 0.4)
+    async with (
+        Way.to(nats.port) as way,
+        Pod(f"nats://{HOST}:{way.port}", "behind") as pod,
+        Pod(nats.url, "beside") as beside,
+        following(pod, tenant) as sink,
+    ):
+        await beside.publish(tenant, flights(3))
+        await sink.has(3)
+        lost = pod.feed_link.client
+        for direction in broken:
+            getattr(way, direction).clear()
+        await until(lambda: pod.feed_link.client is not lost or not lost.is_connected, "it is noticed", seconds=5.0)
+        await beside.publish(tenant, flights(3))
+        way.forth.set()
+        way.back.set()
+        await sink.has(6)
+    assert sink.seqs == list(range(1, 7))
+    assert sink.reasons == [None]
+
+
+@asynccontextmanager
+async def neighbours(folder: Path) -> AsyncIterator[list[NatsServer]]:
+    """Two servers of a cluster, with a password."""
+    ports = [free_port(), free_port()]
+    routes = ", ".join(f'"nats://{HOST}:{port}"' for port in ports)
+    servers = [
+        NatsServer(
+            folder,
+            name=f"neighbour-{number}",
+            config=f'authorization {{ user: "edge", password: "secret" }}\n'
+            f'cluster {{ name: two, listen: "{HOST}:{port}", routes: [{routes}] }}',
+        )
+        for number, port in enumerate(ports)
+    ]
+    try:
+        for server in servers:
+            server.spawn()
+        for server in servers:
+            await server.wait_ready()
+        yield servers
+    finally:
+        for server in servers:
+            if server.alive:
+                await server.kill()
+
+
+async def test_one_address_is_enough_for_a_cluster(tmp_path: Path) -> None:
+    """Servers tell of one another, without the password; a connection that replaces another one knows them, too."""
+    async with neighbours(tmp_path) as (first, second):
+        link = Link(Access((f"nats://edge:secret@{HOST}:{first.port}",)), "told")
+        await link.open()
+        watch = asyncio.create_task(link.run())
+        await until(lambda: bool(link.client.discovered), "it is told of the other")
+        dead = link.client
+        await first.kill()
+        await until(lambda: link.up and link.client.address == (HOST, second.port), "it is at the other")
+        assert dead._reading_task is not None
+        dead._reading_task.cancel()
+        await until(lambda: link.client is not dead and link.up, "it is replaced, at the only server that is left")
+        assert link.client.address == (HOST, second.port)
+        watch.cancel()
+        await asyncio.wait({watch})
+        await link.close()
+
+
+async def test_it_moves_only_to_another_server_that_is_better(tmp_path: Path, nats: NatsServer) -> None:
+    asked: list[tuple[Client, Client]] = []
+    answers = [False, True]
+
+    async def better(fresh: Client, old: Client) -> bool:
+        asked.append((fresh, old))
+        return answers.pop(0)
+
+    alone = Link(Access((nats.url,)), "alone")
+    await alone.open()
+    assert not await alone.move(better)
+    assert not asked, "there is no other server"
+    await alone.close()
+    async with neighbours(tmp_path) as servers:
+        link = Link(Access(tuple(f"nats://edge:secret@{HOST}:{server.port}" for server in servers)), "moved")
+        told: list[str] = []
+        link.on_restored(lambda: told.append("anew"))
+        await link.open()
+        old = link.client
+        assert not await link.move(better)
+        assert (link.client, link.replaced, told) == (old, 0, [])
+        assert await link.move(better)
+        assert (link.replaced, told) == (1, ["anew"])
+        assert link.client.server_id != old.server_id
+        assert [one for _, one in asked] == [old, old]
+        await until(lambda: old.is_closed and asked[0][0].is_closed, "the others are closed")
+        await link.close()
+
+
+def test_the_login_of_the_urls_is_for_servers_that_come_without() -> None:
+    assert Access(("nats://a:1",)).login() == {}
+    assert Access(("nats://u:p@a:1", "nats://u:p@b:1")).login() == {"user": "u", "password": "p"}
+    assert Access(("nats://u:p@a:1", "nats://v:p@b:1")).login() == {}, "each has its own"
+    assert Access(("nats://token@a:1",)).login() == {"token": "token"}
+    assert Access(("nats://u:p@a:1",), user="w", password="q").login() == {"user": "w", "password": "q"}
+    assert Access(("nats://u:p@a:1",), creds="file").login() == {}

@@ -8,6 +8,7 @@ import asyncio
 import json
 import re
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,13 +16,16 @@ from pathlib import Path
 import pytest
 from nats.js.errors import NoStreamResponseError
 
+from slipstream.auth.revocations import Kind, Revocation
 from slipstream.jetstream import permissions
 from slipstream.jetstream.permissions import inbox_prefix
+from slipstream.jetstream.revocations import RevocationLedger
+from slipstream.jetstream.subjects import REVOCATIONS_BUCKET, TENANTS_BUCKET
 from slipstream.jetstream.tickets import Tickets
 from slipstream.protocol.topic import Filters
 from tests.contract.pod import Pod
-from tests.contract.test_peers import processes
 from tests.contract.reading import snapshot
+from tests.contract.test_peers import processes
 from tests.contract.users import (
     HASH,
     PASSWORD,
@@ -241,6 +245,8 @@ async def test_an_edge_does_all_its_work(nats: NatsServer, tmp_path: Path) -> No
         tickets = Tickets(pod.api)
         assert await tickets.key(1) == await Tickets(pod.api).key(1)
         assert await tickets.spend("0" * 32)
+        revocation = Revocation.of("acme", Kind.SUBJECT, "ada", time.time())
+        assert await RevocationLedger(pod.api).put(revocation) == revocation
 
     # What edges ask one another.
     async with processes(url_of(nats, "edge"), "a", "b") as (a, _):
@@ -304,11 +310,18 @@ async def test_the_controller_does_all_its_work(nats: NatsServer) -> None:
     names = [line.split()[0] for line in (await command(nats, "list")).splitlines()]
     assert names == ["NAME", "acme", "brief", "other"]
     assert await command(nats, "delete", "brief", "--yes") == "tenant brief deleted\n"
+    ada = ("-t", "acme", "--subject", "ada")
+    assert await command(nats, "revoke", *ada, "--reason", "laptop lost", group="token") == "subject ada revoked\n"
+    listed = (await command(nats, "revoked", "-t", "acme", group="token")).splitlines()
+    assert [line.split()[:2] for line in listed] == [["KIND", "NAME"], ["subject", "ada"]]
+    assert await command(nats, "revoke", *ada, "--undo", group="token") == "subject ada is no longer revoked\n"
+    assert await command(nats, "revoked", "-t", "acme", group="token") == ""
     work = watch.work("controller")
     assert work.refused == []
     # Asked where a document is replaced under the reading of the list (by the code that the edges' test drives there),
     # and where there is no bucket yet, as when this module began.
-    rare = ["$JS.API.STREAM.CREATE.*", "$JS.API.CONSUMER.INFO.KV_slipstream_tenants.*"]
+    rare = ["$JS.API.STREAM.CREATE.*"]
+    rare += [f"$JS.API.CONSUMER.INFO.KV_{bucket}.*" for bucket in (TENANTS_BUCKET, REVOCATIONS_BUCKET)]
     assert [pattern for pattern in work.unused(permissions.controller()) if pattern not in rare] == []
 
 

@@ -65,10 +65,10 @@ async def finished(argv: list[str], stdin: str = "", env: dict[str, str] | None 
     return await asyncio.to_thread(run)
 
 
-async def command(nats: NatsServer, *arguments: str, stdin: str = "") -> str:
-    """What `slipstream tenant ...` prints, as the controller's user."""
+async def command(nats: NatsServer, *arguments: str, stdin: str = "", group: str = "tenant") -> str:
+    """What `slipstream tenant ...`, or another group of commands, prints, as the controller's user."""
     env = slipstream_environment(nats.url) | access("controller")
-    return await finished([sys.executable, "-m", "slipstream", "tenant", *arguments], stdin, env)
+    return await finished([sys.executable, "-m", "slipstream", group, *arguments], stdin, env)
 
 
 def document(name: str, **spec: Any) -> str:

@@ -13,7 +13,7 @@ from slipstream import demo
 from slipstream.app import Running
 from slipstream.fanout.connection import State
 from tests.integration.cluster import Cluster
-from tests.integration.wire import Answer, call, until
+from tests.integration.wire import call, until
 from tests.servers import NatsServer, wait_until
 
 _EVENT_SOURCE = "Accept: text/event-stream"
@@ -68,7 +68,7 @@ async def test_what_is_new_is_refused_at_once_and_what_is_open_goes_on(cluster: 
         async with frozen(thawed, running):
             began = time.monotonic()
             event = b'{"topic":"a","data":1}'
-            refused: list[Answer] = await asyncio.gather(
+            refused = await asyncio.gather(
                 call(port, cluster.target(), _EVENT_SOURCE),
                 call(port, cluster.target("since=earliest")),
                 call(port, cluster.target("", "/v1/poll")),

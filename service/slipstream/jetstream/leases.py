@@ -79,13 +79,20 @@ class Leases:
     async def renew(self) -> None:
         """Say that this process lives, and tidy what lies idle, every third of a lease, until cancelled."""
         await self._follower.attached.wait()
+        failed = False
         while True:
             pause = self._third
             try:
                 await self._show()
             except (ApiError, SlipstreamError) as error:
                 pause /= 5
-                _logger.warning("the lease of this process cannot be renewed: %s", error)
+                if not failed:
+                    _logger.warning("the lease of this process cannot be renewed, trying on: %s", error)
+                failed = True
+            else:
+                if failed:
+                    _logger.info("the lease of this process is renewed again")
+                failed = False
             await self._tidy()
             await asyncio.sleep(pause)
 
