@@ -102,8 +102,18 @@ contracts: setup  ## Check who imports whom (import-linter)
 proof: setup  ## Prove the promises on real servers
 	@$(BIN)/python -m tests.proof
 
+# `make chaos MINUTES=10 SEED=7` injects the same plan again.
+MINUTES ?= 10
+SEED ?=
+
+.PHONY: chaos
+chaos: setup  ## Break a cluster in every way for a while, and lose nothing: make chaos MINUTES=10
+	$(call debian,iptables,iptables)
+	$(call debian,/usr/bin/faketime,faketime libfaketime)
+	@$(BIN)/python -m tests.faults --minutes '$(MINUTES)' $(if $(SEED),--seed '$(SEED)')
+
 .PHONY: security
-security: setup curl  ## Try every known attack, and say which were not refused
+security: setup  ## Try every known attack, and say which were not refused
 	@$(BIN)/python -m tests.security
 
 .PHONY: bench

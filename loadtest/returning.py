@@ -30,13 +30,17 @@ _TURN_SECONDS: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """ids: the last event id of each client; due: how many events each had missed then. One in `inspect` is parsed."""
+    """ids: the last event id of each client; due: how many events each had missed then; tokens: of each, if any.
+
+    One in `inspect` is parsed.
+    """
 
     host: str
     port: int
     target: str
     ids: list[str]
     due: list[int]
+    tokens: list[str] | None = None
     inspect: int = 50
 
 
@@ -144,9 +148,10 @@ class Returning:
 
     def _request(self, number: int) -> bytes:
         plan = self._plan
+        token = f"Authorization: Bearer {plan.tokens[number]}\r\n" if plan.tokens else ""
         return (
             f"GET {plan.target} HTTP/1.1\r\nHost: {plan.host}:{plan.port}\r\nAccept: text/event-stream\r\n"
-            f"Last-Event-ID: {plan.ids[number]}\r\n\r\n"
+            f"{token}Last-Event-ID: {plan.ids[number]}\r\n\r\n"
         ).encode()
 
     def _head(self, fd: int, client: _Client) -> None:

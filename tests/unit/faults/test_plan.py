@@ -1,5 +1,8 @@
 """What a seed gives: the same plan each time, every kind in it, and never two faults that get in each other's way."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 import tests.faults.kinds  # noqa: F401 - fills the registry
@@ -53,3 +56,9 @@ def test_there_are_pairs() -> None:
 
 def test_a_short_time_still_has_every_kind_once() -> None:
     assert len(draw(1, 0, KINDS)) == len(KINDS)
+
+
+def test_the_page_tells_of_every_kind_and_of_no_other() -> None:
+    page = Path(__file__).parents[3] / "docs" / "chaos.md"
+    told = re.findall(r"^\| `([a-z-]+)` \| (.+?) \| (.+?) \| (.*?) ?\|$", page.read_text(), re.MULTILINE)
+    assert sorted(told) == sorted((kind.name, kind.does, kind.undone, kind.checks) for kind in KINDS.values())
