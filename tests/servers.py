@@ -9,13 +9,14 @@ refused), listen on anything but loopback, or wait without a deadline.
 """
 
 import asyncio
+import itertools
 import json
 import os
 import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -42,17 +43,38 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 
 # Below Linux's ephemeral range (32768 up): while a killed server is away, a client's outgoing connection could
-# otherwise be given that server's port as its own, and the restart would fail with "address in use".
-_PORTS = range(20000, 32000)
+# otherwise be given that server's port as its own, and the restart would fail with "address in use". Below the range of
+# `slipstream dev` and the load tests (20000 up), too, which tests start as processes of their own.
+_PORTS = range(10000, 20000)
+
+
+def part(ports: range, worker: str, workers: str) -> range:
+    """The ports of one of pytest's parallel workers: none is another's, though its server be away for the moment.
+
+    worker: ``gw0`` and so on, empty for a run without workers. workers: how many there are.
+    """
+    if not worker:
+        return ports
+    size = len(ports) // int(workers)
+    return ports[int(worker.removeprefix("gw")) * size :][:size]
+
+
+def _lap() -> Iterator[int]:
+    """All ports of this process, again and again: one that was given comes again after all others."""
+    ours = part(_PORTS, os.environ.get("PYTEST_XDIST_WORKER", ""), os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    first = secrets.randbelow(len(ours))  # other runs on this machine begin elsewhere
+    return itertools.cycle([*ours[first:], *ours[:first]])
+
+
+_next_ports = _lap()
 
 
 def free_port() -> int:
-    """A loopback TCP port that nobody listens on now.
+    """A loopback TCP port that nobody listens on now, and that was not given for as long as possible.
 
-    Raises ServerError when 200 random choices were all taken.
+    Raises ServerError when 200 in a row are taken.
     """
-    for _ in range(200):
-        port = _PORTS[secrets.randbelow(len(_PORTS))]
+    for port in itertools.islice(_next_ports, 200):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

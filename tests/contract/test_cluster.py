@@ -15,12 +15,12 @@ from slipstream.jetstream.bucket import Bucket
 from slipstream.jetstream.lease_bucket import lease_bucket
 from slipstream.jetstream.prober import Prober
 from slipstream.jetstream.subjects import PROBE_STREAM, stream_of
-from slipstream.protocol.errors import SlipstreamError
+from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.resilience.supervise import Supervisor
 from tests.contract.pod import SHAPE, Message, Pod, Recording, flights, following, freeze, until
 from tests.faults.cluster import NODES, Cluster
 from tests.faults.proxy import Weather
-from tests.servers import NatsServer
+from tests.servers import NatsServer, wait_until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -78,7 +78,7 @@ class Scene:
     @property
     def servers(self) -> set[str]:
         """The names of the nodes that the pod's connections are at."""
-        return {str(link.client._server_info["server_name"]) for link in (self.pod.link, self.pod.feed_link)}
+        return {link.client.server_name for link in (self.pod.link, self.pod.feed_link)}
 
     async def leader(self) -> int:
         info = await self.pod.api.call(f"STREAM.INFO.{stream_of(self.tenant)}")
@@ -95,6 +95,19 @@ class Scene:
         assert self.sink.reasons == [None]
 
 
+async def make(pod: Pod, tenant: str) -> None:
+    """The tenant's stream, as soon as the cluster has a leader again: the test before may have taken it away."""
+
+    async def made() -> bool:
+        try:
+            await pod.ensure(tenant, _COPIES)
+        except SlipstreamError:
+            return False
+        return True
+
+    await wait_until(made, seconds=_SECONDS, what="the stream is made")
+
+
 @asynccontextmanager
 async def scene(
     cluster: Cluster, tenant: str, *, at: int | None = None, led_by: int | None = None
@@ -106,7 +119,7 @@ async def scene(
     async with Pod(",".join(f"nats://127.0.0.1:{door.port}" for door in doors), tenant) as pod:
         for door in doors:
             door.clear()
-        await pod.ensure(tenant, _COPIES)
+        await make(pod, tenant)
         prober = Prober(pod.link, pod.feed_link, tenant)
         supervisor = Supervisor()
         supervisor.start("prober", prober.run)
@@ -196,3 +209,25 @@ async def test_without_a_quorum_the_breaker_is_open_and_nothing_hops(cluster: Cl
         await running.complete()
         assert (running.prober.document()["state"], upstream.openings) == ("closed", 1)
         assert (running.pod.link.replaced, running.servers) == (0, {"nats-0"})
+
+
+@pytest.mark.usefixtures("whole")
+async def test_a_leader_that_was_left_behind_is_not_believed(cluster: Cluster) -> None:
+    """Its answers are from before: a reader who comes from the other side would be told that it is ahead of the log."""
+    async with scene(cluster, "behind", at=1, led_by=1) as running, Pod(cluster.nodes[0].url, "other") as other:
+        source = running.pod.source(running.tenant)
+        async with Pod(cluster.nodes[1].url, "left") as left:
+            stale = left.source(running.tenant)
+            assert (await stale.state()).last_seq >= running.producer.acked[-1]
+            for route in cluster.around(1):
+                route.become(Weather(held=True))
+            await running.producer.goes_on()
+            newest = (await other.source(running.tenant).state()).last_seq
+            info = await left.api.call(f"STREAM.INFO.{stream_of(running.tenant)}")
+            assert info["state"]["last_seq"] < newest, "it still answers"
+            for ask in (stale.state, lambda: stale.last_match(">")):
+                with pytest.raises(SlipstreamError) as refused:
+                    await ask()
+                assert refused.value.code is Code.UPSTREAM_UNAVAILABLE
+        await running.complete()
+        assert (await source.state()).last_seq >= newest

@@ -180,6 +180,13 @@ async def test_it_enters_with_its_password_and_says_when_it_may_not(
         opening.cancel()
         await asyncio.wait({opening})
         await wrong.close()
+        named = Link(Access((server.url.replace("//", "//edge:secreter@"),)), "named")
+        told = len(caplog.records)
+        opening = asyncio.create_task(named.open())
+        await until(lambda: len(caplog.records) > told, "it says why, and not with what")
+        opening.cancel()
+        await asyncio.wait({opening})
+        await named.close()
     assert "secret" not in caplog.text
     assert "password" not in caplog.text
 

@@ -1,8 +1,10 @@
 """The command line against a real NATS and a real edge, each command a process of its own."""
 
+import asyncio
 import base64
 import itertools
 import json
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from slipstream.jetstream.api import Api
 from slipstream.protocol.message_id import message_id
 from slipstream.protocol.position import Position
 from tests.integration.cluster import Cluster
-from tests.servers import Edge, NatsServer, slipstream
+from tests.servers import HOST, Edge, NatsServer, free_port, slipstream, slipstream_environment
 
 # Some tests run a score of commands, each a Python that starts.
 pytestmark = [pytest.mark.asyncio(loop_factories=["asyncio"]), pytest.mark.timeout(150)]
@@ -42,6 +44,53 @@ async def stored(api: Api, tenant: str, seq: int) -> tuple[str, dict[str, str], 
     lines = base64.b64decode(message.get("hdrs", "")).decode().split("\r\n")[1:]
     headers = dict(line.split(": ", 1) for line in lines if line)
     return message["subject"], headers, base64.b64decode(message.get("data", ""))
+
+
+async def test_a_cluster_that_is_just_born_is_waited_for(tmp_path: Path) -> None:
+    """Of three nodes the first alone is no majority, so it stores nothing until the others are there."""
+    ports = [free_port() for _ in range(3)]
+    first, *others = servers = [
+        NatsServer(
+            tmp_path,
+            name=f"born-{number}",
+            config=f'cluster {{ name: born, listen: "{HOST}:{ports[number]}"'
+            f", routes: [{', '.join(f'nats://{HOST}:{port}' for port in ports)}] }}",
+        )
+        for number in range(3)
+    ]
+    command = [sys.executable, "-m", "slipstream", "tenant", "apply", "-f", "-"]
+    try:
+        first.spawn()
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=slipstream_environment(first.url),
+        )
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdin.write(document("born").encode())
+            process.stdin.close()
+            async with asyncio.timeout(15):
+                told = await process.stderr.readline()
+            assert told.startswith(b"slipstream: waiting up to 20 s for JetStream: "), told
+            for server in others:
+                server.spawn()
+            async with asyncio.timeout(30):
+                out, more = await process.stdout.read(), await process.stderr.read()
+                status = await process.wait()
+            assert (status, out, more) == (0, b"tenant born created\n", b"")
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    finally:
+        for server in servers:
+            if server.alive:
+                await server.kill()
 
 
 async def test_a_tenants_life(nats: NatsServer, cluster: Cluster, tmp_path: Path) -> None:

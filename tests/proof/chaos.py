@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from tests.proof.plan import Fault
@@ -60,11 +61,16 @@ class Chaos:
 
     async def watch(self) -> None:
         """Run for ever. Raises ServerError when a server ends that nobody killed."""
-        while True:
-            await asyncio.sleep(WATCH_SECONDS)
-            for name, server in self.servers.items():
-                if name not in self._planned and not server.alive:
-                    raise server.failure(f"ended by itself with status {server.returncode}")
+        await watch(self.servers.values(), self._planned)
+
+
+async def watch(servers: Collection[ServerProcess], planned: AbstractSet[str]) -> None:
+    """Run for ever. Raises ServerError when a server ends whose name is not planned to be away."""
+    while True:
+        await asyncio.sleep(WATCH_SECONDS)
+        for server in servers:
+            if server.name not in planned and not server.alive:
+                raise server.failure(f"ended by itself with status {server.returncode}")
 
 
 def alternate(edge: Edge) -> None:

@@ -2,13 +2,16 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Final, NamedTuple
 
 EXAMPLES: Final = 5
 """Faults of each reader that are put into words; all are counted."""
+
+ONE_EVENT: Final = ("undeliverable", "withheld")
+"""Reasons of gaps that tell of the one event at their own place; all others tell of everything since the last."""
 
 _ID: Final = re.compile(r"([a-z0-9]{8})-(0|[1-9][0-9]*)(?:-[0-9a-z]+)?(?:\.[A-Za-z0-9._-]+)?")
 
@@ -36,17 +39,27 @@ class Gap(NamedTuple):
     reason: str
 
 
+class Loss(NamedTuple):
+    """What was taken from the log on purpose: readers who had not got it must be told so, by this reason."""
+
+    reason: str
+    first: int
+    last: int
+
+
 @dataclass(slots=True)
 class History:
     """What one reader asked for and got, over all its connections.
 
-    start: the sequence number after which its events begin: 0 for all of them.
+    start: the sequence number after which its events begin: 0 for all of them. end: that of the last that it must have
+    got; None for the last there is.
     """
 
     name: str
     filters: tuple[str, ...]
     start: int = 0
     items: list[Delivery | Gap] = field(default_factory=list)
+    end: int | None = None
 
 
 @dataclass(slots=True)
@@ -54,7 +67,8 @@ class Verdict:
     """Counts of what was checked and found, and some of the faults in words.
 
     lost: promised events that never came and that no gap told. corrupted: deliveries with other bytes, name or id than
-    published, of other topics, or of no published event at all. gaps: told losses.
+    published, of other topics, or of no published event at all. gaps: told losses that are none. told: those that are.
+    untold: losses made on purpose that nobody told. foreign: events of another tenant.
     """
 
     deliveries: int = 0
@@ -63,12 +77,16 @@ class Verdict:
     out_of_order: int = 0
     corrupted: int = 0
     gaps: int = 0
+    told: int = 0
+    untold: int = 0
+    foreign: int = 0
     examples: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
         """Whether every promise was kept."""
-        return not (self.lost or self.duplicated or self.out_of_order or self.corrupted or self.gaps)
+        wrong = self.lost or self.duplicated or self.out_of_order or self.corrupted or self.gaps
+        return not (wrong or self.untold or self.foreign)
 
     def add(self, other: "Verdict") -> None:
         """Sum up another reader's verdict."""
@@ -78,6 +96,9 @@ class Verdict:
         self.out_of_order += other.out_of_order
         self.corrupted += other.corrupted
         self.gaps += other.gaps
+        self.told += other.told
+        self.untold += other.untold
+        self.foreign += other.foreign
         self.examples += other.examples
 
 
@@ -104,15 +125,42 @@ def _matches(wanted: Sequence[str], tokens: Sequence[str]) -> bool:
 class Log:
     """The acknowledged events of one tenant by sequence number.
 
-    ids: the id that each event had where it was first seen. All readers are held to it, for any pod must give an event
-    the same id.
+    losses: what was taken from it on purpose. unknown: events that may have been stored, as nobody acknowledged them.
+    foreign: name and data of other tenants' events. ids: the id that each event had where it was first seen. All
+    readers are held to it, for any pod must give an event the same id.
     """
 
-    def __init__(self, events: Mapping[int, Event]) -> None:
-        self.events = events
+    def __init__(
+        self,
+        events: Mapping[int, Event],
+        *,
+        losses: Sequence[Loss] = (),
+        unknown: Collection[Event] = (),
+        foreign: Collection[tuple[str, str]] = (),
+    ) -> None:
+        self.events = dict(events)
+        self.losses = losses
+        self.foreign = foreign
         self.ids: dict[int, str] = {}
+        self._unknown = {(event.name, event.data): event for event in unknown}
         self._order = sorted(events)
         self._matching: dict[tuple[str, ...], list[int]] = {}
+
+    def event(self, seq: int, delivery: Delivery) -> Event | None:
+        """What was stored under a number: what was acknowledged, else what this delivery shows to have been stored."""
+        if seq not in self.events and (found := self._unknown.get((delivery.name, delivery.data))) is not None:
+            self.events[seq] = found
+        return self.events.get(seq)
+
+    def taken(self, seq: int) -> bool:
+        """Whether the event was taken from the log on purpose."""
+        return any(loss.first <= seq <= loss.last for loss in self.losses)
+
+    def explains(self, reason: str, first: int, last: int) -> bool:
+        """Whether a gap from `first` to `last` tells the truth."""
+        return first <= last and any(
+            loss.reason == reason and loss.first <= first and last <= loss.last for loss in self.losses
+        )
 
     def expected(self, filters: tuple[str, ...], start: int = 0) -> list[int]:
         """The sequence numbers that a reader of these filters must get after `start`, ascending."""
@@ -132,7 +180,7 @@ class _Judge:
         self.history = history
         self.log = log
         self.wanted = log.expected(history.filters, history.start)
-        self.missing = dict.fromkeys(self.wanted)
+        self.missing = {seq: None for seq in self.wanted if history.end is None or seq <= history.end}
         self.seen: set[int] = set()
         self.last = 0
         self.epoch = ""
@@ -144,7 +192,8 @@ class _Judge:
                 self._gap(item)
             else:
                 self._delivery(item)
-        self.verdict.lost = len(self.missing)
+        self.verdict.untold = sum(map(self.log.taken, self.missing))
+        self.verdict.lost = len(self.missing) - self.verdict.untold
         if self.missing:
             first = next(iter(self.missing))
             self._example(
@@ -153,18 +202,33 @@ class _Judge:
         return self.verdict
 
     def _gap(self, gap: Gap) -> None:
-        self.verdict.gaps += 1
-        self._example(f"gap {gap.reason} up to {gap.id} after {self.last}")
         where = place(gap.id)
         if where is None:
+            self._untrue(gap)
             return
-        if self.epoch in ("", where[0]):
-            for seq in range(self.last + 1, where[1] + 1):
+        epoch, last = where
+        first = last if gap.reason in ONE_EVENT else self.last + 1
+        if self.epoch in ("", epoch):
+            if self.log.explains(gap.reason, first, last):
+                self.verdict.told += 1
+            else:
+                self._untrue(gap)
+            for seq in range(first, last + 1):
                 self.missing.pop(seq, None)
+        else:
+            self._untrue(gap)
         self.epoch, self.last = where
+
+    def _untrue(self, gap: Gap) -> None:
+        self.verdict.gaps += 1
+        self._example(f"gap {gap.reason} up to {gap.id} after {self.last}")
 
     def _delivery(self, delivery: Delivery) -> None:
         self.verdict.deliveries += 1
+        if (delivery.name, delivery.data) in self.log.foreign:
+            self.verdict.foreign += 1
+            self._example(f"{delivery.id} is another tenant's: {delivery.data[:60]!r}")
+            return
         where = place(delivery.id)
         if where is None:
             self._corrupted(delivery, "its id is malformed")
@@ -190,7 +254,7 @@ class _Judge:
 
     def _content(self, delivery: Delivery, seq: int) -> str:
         """What is wrong with the content of a delivery, "" when nothing is."""
-        event = self.log.events.get(seq)
+        event = self.log.event(seq, delivery)
         if event is None:
             return "no event was acknowledged with this number"
         if seq <= self.history.start:

@@ -7,7 +7,10 @@ from tests.sse import Parsed
 
 
 class FrameError(Exception):
-    """The server wrote what the contract does not: a CR, a NUL, bad UTF-8, a field unknown or twice, a torn chunk."""
+    """The server wrote what the contract does not.
+
+    A CR, a NUL outside data, bad UTF-8, a field unknown or twice, a torn chunk.
+    """
 
 
 class Frames:
@@ -26,8 +29,8 @@ class Frames:
                 text = frame.decode()
             except UnicodeDecodeError as error:
                 raise FrameError(f"not UTF-8: {frame[:200]!r}") from error
-            if "\r" in text or "\0" in text:
-                raise FrameError(f"CR or NUL in {text[:200]!r}")
+            if "\r" in text:
+                raise FrameError(f"CR in {text[:200]!r}")
             self._frame(text, events)
         return events
 
@@ -46,6 +49,8 @@ class Frames:
                 retry = int(value)
             elif not line.startswith(":"):
                 raise FrameError(f"the line {line[:200]!r} in {text[:400]!r}")
+        if "\0" in id_ or "\0" in event:
+            raise FrameError(f"NUL in the id or the name of {text[:200]!r}")
         if data:
             self.last_id = id_
             events.append(Parsed(id_, event or "message", "\n".join(data), retry))

@@ -133,8 +133,7 @@ def bursts(size: Size) -> list[Burst]:
     dice = random.Random(f"bursts/{size.seed}")
     items: list[Item] = []
     for number in range(size.passes):
-        batch = [_item(FLIGHTS, f"{number}/{at}", event) for at, event in enumerate(demo.flights())]
-        batch += [_item(QUAKES, f"{number}/{event['id']}", event) for event in demo.earthquakes()]
+        batch = [*demo_items(FLIGHTS, str(number)), *demo_items(QUAKES, str(number))]
         dice.shuffle(batch)
         items += batch
     cuts = [0]
@@ -176,6 +175,13 @@ def faults(size: Size, edges: Sequence[str], nats: str) -> list[Fault]:
                 at = min(begins, key=lambda begin: abs(begin - at)) + dice.uniform(0.0, 0.1)
             plan.append(Fault(at, target, dice.uniform(0.1, 1.5), drain=target != nats and number % 4 == 3))
     return sorted(plan, key=lambda fault: fault.at)
+
+
+def demo_items(tenant: str, turn: str) -> list[Item]:
+    """All demo events of a tenant, with ids of their own in each turn."""
+    if tenant == FLIGHTS:
+        return [_item(FLIGHTS, f"{turn}/{at}", event) for at, event in enumerate(demo.flights())]
+    return [_item(QUAKES, f"{turn}/{event['id']}", event) for event in demo.earthquakes()]
 
 
 def _item(tenant: str, id_: str, event: demo.DemoEvent) -> Item:

@@ -57,7 +57,7 @@ class Reader:
     """Reads until it is told to stop, over the edges in turn.
 
     history: what the checker will judge. cutting: whether it breaks connections off and stalls by itself.
-    flowing: while this event is clear it reads nothing.
+    flowing: while this event is clear it reads nothing. near: the port of this side of its last connection.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class Reader:
         self._turn = self._dice.randrange(len(ports))
         self._silence = SILENCE_SECONDS
         self.is_ready = False
+        self.near = 0
         self._failures = 0
 
     async def run(self) -> None:
@@ -92,12 +93,17 @@ class Reader:
                 self._tally.broken += 1
             # Whether cut or refused: the other edge is next, with the last id.
             self._turn += 1
-            await asyncio.sleep(self._dice.uniform(0.01, 0.2) * 2 ** min(self._failures, 3))
+            await self._wait()
+
+    async def _wait(self) -> None:
+        """Before it connects again."""
+        await asyncio.sleep(self._dice.uniform(0.01, 0.2) * 2 ** min(self._failures, 3))
 
     async def _connection(self, port: int) -> None:
         cut = Cut.draw(self._dice) if self.cutting else Cut()
         async with asyncio.timeout(CONNECT_SECONDS):
             reader, writer = await self._connect(port)
+        self.near = writer.get_extra_info("sockname")[1]
         goal = self._book.highest
         body = Body(cut.octets)
         try:

@@ -28,6 +28,10 @@ class Progress:
             self._next = elapsed + self.EVERY
             self._console.print(line, highlight=False, soft_wrap=True)
 
+    def tell(self, text: str) -> None:
+        """A line that stays."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
     def stop(self) -> None:
         """Take the status line away."""
         if self._status is not None:

@@ -12,7 +12,7 @@ from tests.proof import plan
 from tests.proof.book import Book
 from tests.proof.chaos import DRAIN_SECONDS, Chaos, alternate
 from tests.proof.checker import Log, judge
-from tests.proof.publisher import Publisher
+from tests.proof.publisher import NatsPublisher
 from tests.proof.reader import Reader, Tally
 from tests.proof.result import Result
 from tests.servers import Edge, NatsServer, apply_tenant, wait_until
@@ -69,7 +69,7 @@ class _Run:
         self.began = time.time()
 
     async def run(self) -> Result:
-        publisher = await Publisher.connect(self.nats.url, self.books)
+        publisher = await NatsPublisher.connect(self.nats.url, self.books)
         try:
             async with asyncio.TaskGroup() as group:
                 background = [
@@ -105,7 +105,7 @@ class _Run:
     async def _early_readers_are_in(self) -> bool:
         return all(reader.is_ready for reader in self.readers if reader.plan.early)
 
-    async def _finale(self, publisher: Publisher, tail: list[plan.Burst]) -> None:
+    async def _finale(self, publisher: NatsPublisher, tail: list[plan.Burst]) -> None:
         """The last events, with both edges up and readers live, so that what shows only then is seen to go wrong.
 
         Feeds that NATS's death breaks while they deliver, and readers that take nothing while the log runs on.
@@ -143,7 +143,7 @@ class _Run:
         except TimeoutError:
             self.show(time.time() - self.began, f"{len(behind)} readers are not at the end after {seconds:g} s")
 
-    async def _judge(self, publisher: Publisher) -> Result:
+    async def _judge(self, publisher: NatsPublisher) -> Result:
         result = Result(self.size.seed, len(self.readers), self.tally)
         for tenant, book in self.books.items():
             log = Log(book.acked)

@@ -100,6 +100,11 @@ def refuse_revoked() -> NoReturn:
     refuse("it was revoked; get a new one")
 
 
+def refuse_expired() -> NoReturn:
+    """Raise TOKEN_EXPIRED."""
+    raise SlipstreamError(Code.TOKEN_EXPIRED, "the token has expired: get a new one")
+
+
 _ABSENT: Final = object()
 
 
@@ -117,7 +122,7 @@ def _times(claims: Mapping[str, Any], issuer: Issuer, now: float) -> tuple[int, 
     if life > issuer.max_lifetime:
         refuse(f"it is good for longer than the {issuer.max_lifetime} s that its issuer may give")
     if expires_at <= now:
-        raise SlipstreamError(Code.TOKEN_EXPIRED, "the token has expired: get a new one")
+        refuse_expired()
     return expires_at, life
 
 

@@ -13,10 +13,17 @@ import orjson
 from jwt.api_jws import PyJWS
 from jwt.utils import base64url_decode
 
-from slipstream.auth.claims import Token, read_claims, refuse, refuse_revoked, refuse_unsigned, tenant_of
+from slipstream.auth.claims import (
+    Token,
+    read_claims,
+    refuse,
+    refuse_expired,
+    refuse_revoked,
+    refuse_unsigned,
+    tenant_of,
+)
 from slipstream.auth.decoy import decoy
 from slipstream.auth.keyring import Keyring
-from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.tenants.issuer import Issuer
 
 TOKEN_BYTES: Final = 8 * 1_024
@@ -134,7 +141,7 @@ class Verifier:
             return None
         if token.expires_at <= now:
             self._verified.pop(digest, None)
-            raise SlipstreamError(Code.TOKEN_EXPIRED, "the token has expired: get a new one")
+            refuse_expired()
         if await self._keyring.find(issuer, token.tenant, found.kid, found.algorithm) != found.key:
             self._verified.pop(digest, None)
             return None

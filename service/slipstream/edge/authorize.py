@@ -12,13 +12,14 @@ from typing import Final, Literal, NamedTuple
 from aiohttp import web
 
 from slipstream.auth.authorizer import Question
-from slipstream.auth.claims import EVERYTHING, Patterns, Token, refuse_revoked
+from slipstream.auth.claims import EVERYTHING, Patterns, Token, refuse_expired, refuse_revoked
 from slipstream.auth.verify import peek
 from slipstream.edge.cookie import COOKIE
 from slipstream.edge.cors import cookie_counts
 from slipstream.edge.query import Query, parse_tenant
 from slipstream.edge.redeem import redeem, ticket_in_url
 from slipstream.edge.services import SERVICES, Services
+from slipstream.edge.shedding import admit
 from slipstream.edge.trace import trace_of
 from slipstream.protocol.errors import Code, SlipstreamError, quoted
 from slipstream.protocol.topic import Filters
@@ -109,10 +110,25 @@ async def authorize(request: web.Request, right: Right) -> Grant:
 
 
 def confirm(request: web.Request, grant: Grant) -> None:
-    """Where something was awaited since `authorize`: the token may have been revoked meanwhile. Raises UNAUTHORIZED."""
-    if grant.token is not None and request.app[SERVICES].revocations.revoked(grant.token):
+    """Where something was awaited since `authorize`: the token may have ended, or been revoked, meanwhile.
+
+    Raises UNAUTHORIZED or TOKEN_EXPIRED.
+    """
+    if grant.token is None:
+        return
+    try:
+        still_good(request.app[SERVICES], grant.token)
+    except SlipstreamError:
         request[INVALID_TOKEN] = True
+        raise
+
+
+def still_good(services: Services, token: Token) -> None:
+    """As `confirm`, for a token that was verified without a request."""
+    if services.revocations.revoked(token):
         refuse_revoked()
+    if token.expires_at <= time.time():
+        refuse_expired()
 
 
 async def consult(request: web.Request, grant: Grant, right: Right, topics: Iterable[str]) -> None:
@@ -212,6 +228,7 @@ async def _credential(request: web.Request, services: Services, right: Right) ->
     if ticket:
         # Before it is spent: it would be lost on an answer that is no stream.
         _check_loaded(services)
+        admit(services)
         redeemed = await redeem(request, ticket)
         if redeemed is not None:
             return redeemed

@@ -10,19 +10,34 @@ import asyncio
 import zlib
 from typing import Final, Protocol
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from slipstream.protocol.errors import Code, SlipstreamError, quoted
 
 _GZIP: Final = frozenset({"gzip", "x-gzip"})
 _GZIP_WINDOW: Final = 31
 """zlib's way of saying: a gzip header and trailer (RFC 1952), checked."""
+_MEMBERS: Final = 1_000
+"""Of a gzip body: each costs work, also an empty one of 20 bytes, and what follows it is copied."""
+_OVERHEAD: Final = 64 * 1_024
+"""What gzip may add to a body that it cannot shorten: 5 bytes for each block, 18 for each member."""
 
 
 class _Decoder(Protocol):
     def add(self, part: bytes) -> None: ...
 
     def end(self) -> bytes: ...
+
+
+async def expect(request: web.Request) -> None:
+    """Answer `Expect: 100-continue`; any other expectation is passed over (RFC 9110 section 10.1.1).
+
+    aiohttp's own way would quote it in a 417.
+    """
+    if request.version >= HttpVersion11 and request.headers["Expect"].lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # It is no part of the answer.
+        request.writer.output_size = 0
 
 
 async def read_body(request: web.Request, most: int, deadline: float) -> bytes:
@@ -82,20 +97,29 @@ class _Plain:
 
 
 class _Gzip:
-    """Inflates part by part, and never one byte more than the most: a bomb costs what an honest body may."""
+    """Inflates part by part, and never one byte more than the most: a bomb costs what an honest body may.
+
+    What comes in is bounded as well: an endless row of empty members would inflate to nothing.
+    """
 
     def __init__(self, most: int) -> None:
         self._found = bytearray()
         self._most = most
         self._member = zlib.decompressobj(_GZIP_WINDOW)
-        self._begun = False
+        self._read = 0
+        self._members = 0
 
     def add(self, part: bytes) -> None:
+        self._read += len(part)
+        if self._read > self._most + _OVERHEAD:
+            raise _too_large(self._most)
         while part:
-            if self._member.eof:
+            if self._member.eof or not self._members:
                 # Members may follow one another (RFC 1952 section 2.2).
                 self._member = zlib.decompressobj(_GZIP_WINDOW)
-            self._begun = True
+                self._members += 1
+            if self._members > _MEMBERS:
+                raise SlipstreamError(Code.BAD_REQUEST, f"the body is more than {_MEMBERS} pieces of gzip: send one")
             try:
                 self._found += self._member.decompress(part, self._most + 1 - len(self._found))
             except zlib.error as error:
@@ -105,7 +129,7 @@ class _Gzip:
             part = self._member.unused_data
 
     def end(self) -> bytes:
-        if self._begun and not self._member.eof:
+        if self._members and not self._member.eof:
             raise SlipstreamError(Code.BAD_REQUEST, "the body is not whole: its gzip ends too early")
         return bytes(self._found)
 

@@ -68,7 +68,12 @@ def detach(request: web.Request, *, sndbuf: int, heartbeat: float, write_deadlin
     old = transport.get_extra_info("socket")
     if old is None:
         raise ConnectionResetError("the client left before its stream began")
-    fd = os.dup(old.fileno())
+    try:
+        fd = os.dup(old.fileno())
+    except OSError as error:
+        raise SlipstreamError(
+            Code.OVERLOADED, f"this process has no descriptor for a stream left: {error.strerror}", retry_after=2.0
+        ) from error
     try:
         ours = socket.socket(fileno=fd)
         try:

@@ -1,5 +1,8 @@
 """The door: a connection more than this process has room for gets a clear answer, and nobody's descriptor.
 
+So does one that brings what is no HTTP. The answers of this module are written without aiohttp, whose own quote what
+came, and say what they were made with.
+
 A process without a free descriptor cannot accept, so it can refuse nobody either: the kernel's queue fills, clients
 wait, and the loop asks again and again. So the cap lies below the descriptor limit, and is kept where connections are
 accepted, before anything is read.
@@ -12,11 +15,13 @@ import logging
 import random
 import socket
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Final, cast
 
 import orjson
 from aiohttp import web
 
+from slipstream.edge.handoff import HandedOff
 from slipstream.edge.problems import problem
 from slipstream.edge.trace import begin
 from slipstream.protocol.errors import Code, SlipstreamError
@@ -35,7 +40,7 @@ _LOG_SECONDS: Final = 10.0
 class Listener(web.BaseSite):
     """One port, and at most `most` sockets: aiohttp's on this port, and those that `elsewhere()` counts.
 
-    `refused()` is called for each connection that has no room.
+    `refused(code)` is called for each connection that has no room, or brings no HTTP.
     """
 
     __slots__ = ("_elsewhere", "_host", "_logged_at", "_most", "_port", "_refused", "_refusing")
@@ -48,7 +53,7 @@ class Listener(web.BaseSite):
         *,
         most: int,
         elsewhere: Callable[[], int],
-        refused: Callable[[], None],
+        refused: Callable[[Code], None],
     ) -> None:
         super().__init__(runner)
         self._host = host
@@ -83,13 +88,48 @@ class Listener(web.BaseSite):
         server = self._runner.server
         # The public property copies the list, at each connect; a crowd of idle ones would make that dear.
         if server is not None and len(server._connections) + self._elsewhere() < self._most:  # noqa: SLF001
-            return server()
-        self._refused()
+            return _Protocol(server, self._refused)
+        self._refused(Code.OVERLOADED)
         now = asyncio.get_running_loop().time()
         if now - self._logged_at > _LOG_SECONDS:
             self._logged_at = now
             _logger.warning("the port %s has no room for more connections: they are refused", self._port)
         return _Refusal(self._refusing)
+
+
+class _Protocol(web.RequestHandler):
+    """One connection as aiohttp serves it, but for what it says where no handler of ours could."""
+
+    __slots__ = ("_refused",)
+
+    def __init__(self, server: web.Server, refused: Callable[[Code], None]) -> None:
+        # As `web.Server.__call__` makes its own.
+        super().__init__(server, loop=asyncio.get_running_loop(), **server._kwargs)  # noqa: SLF001
+        self._refused = refused
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """400 for what is no HTTP, with nothing of what came, and the end of the connection.
+
+        It is not logged: anybody can send it.
+        """
+        del message
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer had begun already")
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            error = SlipstreamError(Code.BAD_REQUEST, "this is no HTTP request that can be read in one way alone")
+        else:
+            _logger.error("an answer could not be made", exc_info=exc)
+            error = SlipstreamError(Code.INTERNAL, "something failed here")
+        self._refused(error.code)
+        if self.transport is not None:
+            self.transport.write(_answer(error))
+        return HandedOff()
 
 
 class _Refusal(asyncio.Protocol):
@@ -109,7 +149,8 @@ class _Refusal(asyncio.Protocol):
             return
         self._refusing.add(self)
         self._timer = asyncio.get_running_loop().call_later(_LINGER, transport.abort)
-        transport.write(_answer())
+        error = SlipstreamError(Code.OVERLOADED, "this process has no room for another connection")
+        transport.write(_answer(error, f"Retry-After: {random.randint(1, 5)}\r\n"))  # noqa: S311 jitter is no secret
         transport.write_eof()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -119,14 +160,13 @@ class _Refusal(asyncio.Protocol):
             self._timer.cancel()
 
 
-def _answer() -> bytes:
+def _answer(error: SlipstreamError, more: str = "") -> bytes:
+    """The whole answer, the last of its connection. more: headers, each with its line end."""
     trace = begin(None)
-    error = SlipstreamError(Code.OVERLOADED, "this process has no room for another connection")
     body = orjson.dumps(problem(error, trace.trace_id))
-    wait = random.randint(1, 5)  # noqa: S311 jitter is no secret
     head = (
-        f"HTTP/1.1 {error.status} Service Unavailable\r\nContent-Type: application/problem+json\r\n"
-        f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nRetry-After: {wait}\r\n"
+        f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\nContent-Type: application/problem+json\r\n"
+        f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\n{more}"
         f"traceparent: {trace.header}\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
     )
     return head.encode() + body

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 
-import orjson
 from aiohttp import web
 
+from slipstream.edge.answers import answered
 from slipstream.edge.authorize import SUBSCRIBE, authorize, confirm, consult
-from slipstream.edge.problems import common_headers
 from slipstream.edge.query import parse_poll, parse_query
 from slipstream.edge.retry import agree
 from slipstream.edge.services import SERVICES
-from slipstream.edge.subscribe import address_of, admit
+from slipstream.edge.shedding import admit
+from slipstream.edge.subscribe import address_of
 from slipstream.fanout.encode import enveloped
 from slipstream.fanout.page import page
 from slipstream.fanout.start import start
@@ -64,5 +64,4 @@ async def poll(request: web.Request) -> web.StreamResponse:
             "more": found.more,
             "gap": None if found.gap is None else found.gap.document(),
         }
-    headers = {"Content-Type": "application/json", "Cache-Control": "no-store", **common_headers(request)}
-    return web.Response(body=orjson.dumps(document), headers=headers)
+    return answered(request, document)

@@ -6,8 +6,8 @@ from typing import Final
 
 from aiohttp import web
 
+from slipstream.edge.answers import common_headers
 from slipstream.edge.cors import preflight_headers
-from slipstream.edge.problems import common_headers
 
 _ORDER: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 

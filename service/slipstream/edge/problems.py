@@ -16,12 +16,10 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from slipstream.edge.authorize import INVALID_TOKEN, URL_PARAMETER
-from slipstream.edge.cookie import cookie_headers
-from slipstream.edge.cors import cors_headers
+from slipstream.edge.answers import common_headers, stream_headers
+from slipstream.edge.authorize import INVALID_TOKEN
 from slipstream.edge.handoff import HandedOff
-from slipstream.edge.redeem import TICKET_PARAMETER
-from slipstream.edge.retry import retry_after, retry_headers, retry_ms
+from slipstream.edge.retry import retry_after, retry_ms
 from slipstream.edge.services import SERVICES
 from slipstream.edge.trace import trace_of
 from slipstream.protocol import control
@@ -35,8 +33,6 @@ _STREAM_TYPE: Final = "text/event-stream"
 STREAM_PATH: Final = "/v1/events"
 
 _NONE: Final[Mapping[str, object]] = MappingProxyType({})
-# A page that is shown under such a URL must not hand it on as the Referer.
-_IN_URL: Final[Mapping[str, str]] = MappingProxyType({"Referrer-Policy": "no-referrer"})
 
 # What aiohttp itself refuses, by its status.
 _CODES: Final[Mapping[int, Code]] = {
@@ -45,29 +41,6 @@ _CODES: Final[Mapping[int, Code]] = {
     408: Code.TIMEOUT,
     503: Code.OVERLOADED,
 }
-
-
-def stream_headers(request: web.Request) -> dict[str, str]:
-    """The headers of every event stream, refused or open."""
-    return {
-        "Content-Type": "text/event-stream; charset=utf-8",
-        "Cache-Control": "no-store, no-transform",
-        "X-Accel-Buffering": "no",
-        **common_headers(request),
-    }
-
-
-def common_headers(request: web.Request) -> dict[str, str]:
-    """The headers of every answer on the client's port."""
-    return {
-        "Vary": "Accept-Encoding, Origin",
-        "traceparent": trace_of(request).header,
-        "X-Content-Type-Options": "nosniff",
-        **retry_headers(request),
-        **cors_headers(request),
-        **(_IN_URL if TICKET_PARAMETER in request.query or URL_PARAMETER in request.query else {}),
-        **cookie_headers(request),
-    }
 
 
 @web.middleware
@@ -102,8 +75,7 @@ def refuse(request: web.Request, error: SlipstreamError, members: Mapping[str, o
 
     members: what the problem document has besides (RFC 9457 section 3.2).
     """
-    services = request.app[SERVICES]
-    services.refusals[error.code.value] = services.refusals.get(error.code.value, 0) + 1
+    request.app[SERVICES].refused(error.code)
     if error.status in _PASSING and _wants_stream(request):
         return _as_stream(request, error)
     return _as_problem(request, error, members)

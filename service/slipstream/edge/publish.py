@@ -5,16 +5,16 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any, Final
 
-import orjson
 from aiohttp import web
 
+from slipstream.edge.answers import answered
 from slipstream.edge.authorize import PUBLISH, Grant, authorize, confirm, consult, forbidden
 from slipstream.edge.body import expected_bytes, read_body
-from slipstream.edge.problems import common_headers, refuse
+from slipstream.edge.problems import refuse
 from slipstream.edge.publications import ACCEPTED, Item, Limits, read_publications
 from slipstream.edge.retry import agree, unsafe
 from slipstream.edge.services import SERVICES, Services
-from slipstream.edge.subscribe import accept
+from slipstream.edge.shedding import accept
 from slipstream.edge.trace import trace_of
 from slipstream.log.store import Outcome
 from slipstream.protocol.errors import Code, SlipstreamError
@@ -73,10 +73,10 @@ async def _store(request: web.Request, services: Services, grant: Grant, body: b
         (outcome,) = outcomes
         if isinstance(outcome, SlipstreamError):
             raise outcome
-        return _answer(request, _told(outcome))
+        return answered(request, _told(outcome))
     results = {"results": [_told(outcome) for outcome in outcomes]}
     cause = _one_cause(outcomes)
-    return _answer(request, results) if cause is None else refuse(request, cause, results)
+    return answered(request, results) if cause is None else refuse(request, cause, results)
 
 
 def _permitted(item: Item, grant: Grant) -> Item:
@@ -108,8 +108,3 @@ def _one_cause(outcomes: list[Outcome]) -> SlipstreamError | None:
     failed = [outcome for outcome in outcomes if isinstance(outcome, SlipstreamError)]
     causes = {(error.code, error.status) for error in failed}
     return failed[0] if len(failed) == len(outcomes) and len(causes) == 1 else None
-
-
-def _answer(request: web.Request, document: dict[str, Any]) -> web.Response:
-    headers = {"Content-Type": "application/json", "Cache-Control": "no-store", **common_headers(request)}
-    return web.Response(body=orjson.dumps(document), headers=headers)

@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from slipstream.auth.ticket import Sealed
-from slipstream.edge.cookie import SPENT
+from slipstream.edge.cookie import KEPT, Kept
 from slipstream.edge.services import SERVICES
 from slipstream.protocol.errors import Code, SlipstreamError
 
@@ -38,5 +38,6 @@ async def redeem(request: web.Request, text: str) -> str | None:
         return None
     if not await tickets.spend(ticket.id):
         return None
-    request[SPENT] = ticket
+    # Its URL lets nobody in again, but the browser comes back to it.
+    request[KEPT] = Kept(ticket.token, ticket.expires_at)
     return ticket.token

@@ -9,10 +9,12 @@ from typing import Final
 from aiohttp import web
 
 from slipstream.auth.claims import Token
-from slipstream.edge.authorize import SUBSCRIBE, authorize, bearer, forbidden, known, permitted
+from slipstream.edge.answers import answered
+from slipstream.edge.authorize import SUBSCRIBE, authorize, bearer, forbidden, known, permitted, still_good
+from slipstream.edge.cookie import KEPT, Kept, check_value, comes_with_cookie
 from slipstream.edge.services import SERVICES, Services
 from slipstream.edge.sessions import Session
-from slipstream.edge.streams import answered, ask_holder, session_of, stream_in_path
+from slipstream.edge.streams import ask_holder, session_of, stream_in_path
 from slipstream.edge.subscribe import lifetime_of
 from slipstream.edge.trace import trace_of
 from slipstream.protocol.errors import Code, SlipstreamError
@@ -35,34 +37,48 @@ async def renew_stream(request: web.Request) -> web.StreamResponse:
 
     Raises FORBIDDEN where it does not cover what the stream reads, NOT_FOUND where there is no such stream of its
     tenant. The process that holds the stream checks the token again: what it hears from another is not enough for it.
+    A browser that came with the cookie comes back with the newer token, too.
     """
     services = request.app[SERVICES]
     grant = await authorize(request, SUBSCRIBE)
     text = bearer(request)
-    if text is None:
+    if text is None or grant.token is None:
         # A cookie is what the stream came with, and the same for all streams of a browser.
         raise SlipstreamError(Code.UNAUTHORIZED, "send the new token: Authorization: Bearer TOKEN")
+    returns = comes_with_cookie(request, grant.token)
+    if returns:
+        check_value(text)
     question = {
         "tenant": grant.tenant.name,
         "number": (stream := stream_in_path(request)).number,
         "token": text,
         "trace_id": trace_of(request).trace_id,
     }
-    return answered(request, await ask_holder(services, stream, RENEW, question))
+    renewed = await ask_holder(services, stream, RENEW, question)
+    if returns:
+        request[KEPT] = Kept(text, grant.token.expires_at)
+    return answered(request, renewed)
 
 
 async def _renew(services: Services, question: Document) -> Document:
     token = await services.verifier.verify(question["token"], time.time())
-    session = session_of(services, question)
-    if not _covers(token, session):
-        raise forbidden()
+    session = _covered(services, question, token)
     tenant = known(services, token.tenant)
     await permitted(services, tenant, token, question["token"], SUBSCRIBE, session.filters.texts)
-    # It may have ended meanwhile.
-    session = session_of(services, question)
+    # The authorizer may have taken its time; behind these lines nothing is awaited.
+    still_good(services, token)
+    session = _covered(services, question, token)
     session.token = token
     services.hub.renew(session.connection, lifetime_of(token, question["trace_id"]))
     return {"stream": f"{services.process}.{session.number}", "expires_at": token.expires_at}
+
+
+def _covered(services: Services, question: Document, token: Token) -> Session:
+    """The stream, where it may go on by this token. Raises NOT_FOUND or FORBIDDEN."""
+    session = session_of(services, question)
+    if not _covers(token, session):
+        raise forbidden()
+    return session
 
 
 def _covers(new: Token, session: Session) -> bool:

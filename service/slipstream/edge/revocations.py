@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -12,11 +11,10 @@ from aiohttp import web
 
 from slipstream.auth.claims import TEXT_MAX
 from slipstream.auth.revocations import REASON_MAX, Kind, Revocation, hash_of
+from slipstream.edge.answers import answered, done
 from slipstream.edge.authorize import ADMIN, authorize
 from slipstream.edge.body import read_body
-from slipstream.edge.problems import common_headers
 from slipstream.edge.services import SERVICES
-from slipstream.edge.streams import answered
 from slipstream.edge.trace import trace_of
 from slipstream.protocol.errors import Code, SlipstreamError, quoted
 
@@ -79,7 +77,7 @@ async def take_back(request: web.Request) -> web.StreamResponse:
     if removed is None:
         raise SlipstreamError(Code.NOT_FOUND, f"there is no such revocation: GET {REVOCATIONS_PATH} lists them")
     _tell("no longer revoked", removed, request)
-    return web.Response(status=HTTPStatus.NO_CONTENT, headers={"Cache-Control": "no-store", **common_headers(request)})
+    return done(request)
 
 
 def read_wanted(body: bytes, tenant: str) -> Wanted:

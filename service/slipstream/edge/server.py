@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Final
 
 from aiohttp import http_parser, web
-from aiohttp.http_exceptions import HttpProcessingError
 
+from slipstream.edge.answers import sign_off
+from slipstream.edge.body import expect
 from slipstream.edge.cors import ALL_ORIGINS, AllOrigins, guard
 from slipstream.edge.health import live, ready, status
 from slipstream.edge.listener import Listener
@@ -27,17 +30,24 @@ _FIELD_BYTES = 16 * 1024
 _ADMIN_SOCKETS = 32
 """Of the reserve: whoever asks how a full process is must get an answer."""
 
-
-class _Unreadable(logging.Filter):
-    """Passes over bytes that are no HTTP: anybody can send them, and aiohttp logs a traceback for each."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """False for what the peer, not this process, did wrong."""
-        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
-
-
 _http_logger = logging.getLogger("slipstream.edge.http")
-_http_logger.addFilter(_Unreadable())
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_ROUTES: Final[Mapping[str, Mapping[str, Handler]]] = MappingProxyType(
+    {
+        STREAM_PATH: {"GET": subscribe, "HEAD": describe, "POST": publish},
+        "/v1/poll": {"GET": poll},
+        TICKETS_PATH: {"POST": issue_ticket},
+        "/v1/streams": {"GET": list_streams},
+        "/v1/streams/{id}": {"DELETE": end_stream},
+        "/v1/streams/{id}/token": {"POST": renew_stream},
+        "/v1/usage": {"GET": show_usage},
+        REVOCATIONS_PATH: {"GET": list_revocations, "POST": revoke},
+        REVOCATIONS_PATH + "/{kind}/{name}": {"DELETE": take_back},
+    }
+)
+"""All of the clients' port; OPTIONS is everywhere."""
 
 
 class Server:
@@ -77,10 +87,6 @@ class Server:
             await runner.cleanup()
         self._runners.clear()
 
-    def _refused(self) -> None:
-        refusals = self._services.refusals
-        refusals[Code.OVERLOADED.value] = refusals.get(Code.OVERLOADED.value, 0) + 1
-
     async def _listen(
         self, app: web.Application, port: int, variable: str, *, most: int, elsewhere: Callable[[], int] = lambda: 0
     ) -> int:
@@ -99,7 +105,9 @@ class Server:
         await runner.setup()
         self._runners.append(runner)
         try:
-            await Listener(runner, options.host, port, most=most, elsewhere=elsewhere, refused=self._refused).start()
+            await Listener(
+                runner, options.host, port, most=most, elsewhere=elsewhere, refused=self._services.refused
+            ).start()
         except OSError as error:
             raise OSError(
                 error.errno, f"cannot listen on {options.host}:{port} ({error.strerror}): choose another {variable}"
@@ -114,32 +122,16 @@ class Server:
         )
         app[SERVICES] = self._services
         app[ALL_ORIGINS] = AllOrigins(self._services.registry)
-        app.router.add_get(STREAM_PATH, subscribe, allow_head=False)
-        app.router.add_head(STREAM_PATH, describe)
-        app.router.add_post(STREAM_PATH, publish)
-        app.router.add_options(STREAM_PATH, preflight)
-        app.router.add_get("/v1/poll", poll, allow_head=False)
-        app.router.add_options("/v1/poll", preflight)
-        app.router.add_post(TICKETS_PATH, issue_ticket)
-        app.router.add_options(TICKETS_PATH, preflight)
-        app.router.add_get("/v1/streams", list_streams, allow_head=False)
-        app.router.add_options("/v1/streams", preflight)
-        app.router.add_delete("/v1/streams/{id}", end_stream)
-        app.router.add_options("/v1/streams/{id}", preflight)
-        app.router.add_post("/v1/streams/{id}/token", renew_stream)
-        app.router.add_options("/v1/streams/{id}/token", preflight)
-        app.router.add_get("/v1/usage", show_usage, allow_head=False)
-        app.router.add_options("/v1/usage", preflight)
-        app.router.add_get(REVOCATIONS_PATH, list_revocations, allow_head=False)
-        app.router.add_post(REVOCATIONS_PATH, revoke)
-        app.router.add_options(REVOCATIONS_PATH, preflight)
-        app.router.add_delete(REVOCATIONS_PATH + "/{kind}/{name}", take_back)
-        app.router.add_options(REVOCATIONS_PATH + "/{kind}/{name}", preflight)
+        app.on_response_prepare.append(sign_off)
+        for path, handlers in _ROUTES.items():
+            for method, handler in {**handlers, "OPTIONS": preflight}.items():
+                app.router.add_route(method, path, handler, expect_handler=expect)
         return app
 
     def _admin(self) -> web.Application:
         app = web.Application()
         app[SERVICES] = self._services
+        app.on_response_prepare.append(sign_off)
         app.router.add_get("/livez", live)
         app.router.add_get("/readyz", ready)
         app.router.add_get("/statusz", status)

@@ -17,6 +17,7 @@ from slipstream.edge.inflight import Inflight
 from slipstream.edge.sessions import Sessions
 from slipstream.fanout.hub import Hub
 from slipstream.log.store import Store
+from slipstream.protocol.errors import Code
 from slipstream.resilience.lag import LoopLag
 from slipstream.resilience.memory import Pressure
 from slipstream.resilience.peers import Peers
@@ -100,6 +101,10 @@ class Services:
         good.
         """
         return self.registry.loaded and self.revocations.loaded and not self.leaving
+
+    def refused(self, code: Code) -> None:
+        """Another refusal, counted by its code."""
+        self.refusals[code.value] = self.refusals.get(code.value, 0) + 1
 
     def event_bytes(self, tenant: Tenant) -> int:
         """The largest event of a tenant, in bytes."""

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any, Final
 
-import orjson
 from aiohttp import web
 
+from slipstream.edge.answers import answered, done
 from slipstream.edge.authorize import ADMIN, Grant, authorize
-from slipstream.edge.problems import common_headers
 from slipstream.edge.query import parse_listing
 from slipstream.edge.services import SERVICES, Services
 from slipstream.edge.sessions import Session, StreamId
@@ -71,7 +69,7 @@ async def end_stream(request: web.Request) -> web.StreamResponse:
     stream = stream_in_path(request)
     question = {"tenant": grant.tenant.name, "number": stream.number, "trace_id": trace_of(request).trace_id}
     await ask_holder(services, stream, END, question)
-    return web.Response(status=HTTPStatus.NO_CONTENT, headers={"Cache-Control": "no-store", **common_headers(request)})
+    return done(request)
 
 
 async def show_usage(request: web.Request) -> web.StreamResponse:
@@ -176,9 +174,3 @@ def _unknown() -> SlipstreamError:
 
 def _subject(session: Session) -> str | None:
     return None if session.token is None else session.token.subject
-
-
-def answered(request: web.Request, document: Mapping[str, Any]) -> web.Response:
-    """An answer for the caller alone."""
-    headers = {"Content-Type": "application/json", "Cache-Control": "no-store", **common_headers(request)}
-    return web.Response(body=orjson.dumps(document), headers=headers)

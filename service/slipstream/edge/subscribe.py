@@ -9,13 +9,14 @@ from aiohttp import web
 from slipstream.auth.claims import Token
 from slipstream.edge.address import FORWARDED, client_address
 from slipstream.edge.admission import Place
+from slipstream.edge.answers import stream_headers
 from slipstream.edge.authorize import SUBSCRIBE, Grant, authorize, confirm, consult, known
 from slipstream.edge.handoff import HandedOff, chunks, detach, head, quiet
-from slipstream.edge.problems import stream_headers
 from slipstream.edge.query import accepts_gzip, parse_query
 from slipstream.edge.retry import agree, retry_ms
-from slipstream.edge.services import SERVICES, Services
+from slipstream.edge.services import SERVICES
 from slipstream.edge.sessions import Session
+from slipstream.edge.shedding import admit
 from slipstream.edge.trace import trace_of
 from slipstream.fanout.audience import View
 from slipstream.fanout.compression import GZIP_HEADER, stored
@@ -76,32 +77,6 @@ def address_of(request: web.Request) -> str:
     """The client's address, behind our own proxies; "" where there is none."""
     trusted = request.app[SERVICES].options.trusted_proxies
     return client_address(request.remote, request.headers.getall(FORWARDED, ()), trusted)
-
-
-def accept(services: Services) -> None:
-    """Refuse whatever is new while this process goes, has too little memory, or NATS stores nothing.
-
-    Raises DRAINING, OVERLOADED or UPSTREAM_UNAVAILABLE.
-    """
-    if services.draining:
-        raise SlipstreamError(Code.DRAINING, "this process is shutting down: connect again", retry_after=1.0)
-    if services.memory.shedding:
-        raise SlipstreamError(Code.OVERLOADED, "this process has too little memory left", retry_after=2.0)
-    if services.upstream.open:
-        raise SlipstreamError(
-            Code.UPSTREAM_UNAVAILABLE, f"NATS is away ({services.upstream.reason}): try again", retry_after=2.0
-        )
-
-
-def admit(services: Services) -> None:
-    """Refuse a reader that this process has no room for. Raises what `accept` does."""
-    accept(services)
-    if len(services.hub.reactor) >= services.options.max_connections:
-        raise SlipstreamError(
-            Code.OVERLOADED,
-            f"this process holds its {services.options.max_connections} streams already",
-            retry_after=2.0,
-        )
 
 
 async def _hand_over(

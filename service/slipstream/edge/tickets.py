@@ -5,13 +5,12 @@ from __future__ import annotations
 import secrets
 import time
 
-import orjson
 from aiohttp import web
 
 from slipstream.auth.ticket import ID_BYTES, LIFE, day_of, seal
+from slipstream.edge.answers import answered
 from slipstream.edge.authorize import CREDENTIAL, SUBSCRIBE, authorize
 from slipstream.edge.cookie import check_value
-from slipstream.edge.problems import common_headers
 from slipstream.edge.redeem import TICKET_PARAMETER
 from slipstream.edge.retry import agree
 from slipstream.edge.services import SERVICES
@@ -33,6 +32,4 @@ async def issue_ticket(request: web.Request) -> web.StreamResponse:
     check_value(text)
     key = await services.tickets.key(day_of(now))
     ticket = seal(key, secrets.token_bytes(ID_BYTES), text, grant.token.expires_at, now)
-    document = {"ticket": ticket, "expires_at": int(now) + LIFE, "parameter": TICKET_PARAMETER}
-    headers = {"Content-Type": "application/json", "Cache-Control": "no-store", **common_headers(request)}
-    return web.Response(body=orjson.dumps(document), headers=headers)
+    return answered(request, {"ticket": ticket, "expires_at": int(now) + LIFE, "parameter": TICKET_PARAMETER})

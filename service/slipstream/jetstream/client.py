@@ -132,12 +132,27 @@ class Client(NatsClient):
         """The server's own name for itself: one server may have many addresses, and one address many servers."""
         return str(self._server_info.get("server_id", ""))
 
+    @property
+    def server_name(self) -> str:
+        """The server's name for people."""
+        return str(self._server_info.get("server_name", ""))
+
+    def hang_up(self) -> None:
+        """Close the socket, whatever `close` came to: it may still wait for a peer that says nothing."""
+        if self._transport is not None:
+            self._transport.close()  # type: ignore[no-untyped-call]
+
     def _setup_server_pool(self, connect_url: list[str]) -> None:
         super()._setup_server_pool(connect_url)
         named = {_address(server) for server in self._server_pool}
         self._server_pool += [server for server in self._known if _address(server) not in named]
         random.shuffle(self._server_pool)
         self._server_pool.sort(key=lambda server: _address(server) == self._shunned)
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        # nats-py forgets the socket on which a server said nothing.
+        self.hang_up()
+        await super()._connect_to_server(s)
 
     async def _process_connect_init(self) -> None:
         self._bound_silence()
@@ -146,7 +161,10 @@ class Client(NatsClient):
         self.heard_at = time.monotonic()
 
     def _bound_silence(self) -> None:
-        """Have the kernel give up a peer that acknowledges nothing: else closing waits for it (nats.py #671)."""
+        """Have the kernel give up a peer that acknowledges nothing: else closing waits for it (nats.py #671).
+
+        Measured with a full send buffer and packets that are dropped for 9 s: back 0.6 s after that, and not 4.3.
+        """
         writer = getattr(self._transport, "_io_writer", None)
         peer = None if writer is None else writer.get_extra_info("socket")
         if peer is not None and hasattr(socket, "TCP_USER_TIMEOUT"):

@@ -125,7 +125,7 @@ class Link:
                     _logger.warning(
                         "NATS does not answer at %s (%s); waiting for it. Is it running, and is SLIPSTREAM_NATS_URL"
                         " right?",
-                        ", ".join(self._access.servers),
+                        ", ".join(map(_shown, self._access.servers)),
                         reason,
                     )
                 await asyncio.sleep(0.5)
@@ -156,7 +156,7 @@ class Link:
         moved = False
         try:
             if fresh.server_id != old.server_id and await better(fresh, old) and self._client is old:
-                _logger.warning("moving the NATS connection %s to %s: it works there", self.name, fresh.connected_url)
+                _logger.warning("moving the NATS connection %s to %s: it works there", self.name, fresh.server_name)
                 self._adopt(fresh)
                 moved = True
         finally:
@@ -255,6 +255,8 @@ class Link:
                     await client.close()
             except Exception as error:  # noqa: BLE001 it is out of use already; nats-py asserts where it never was
                 _logger.debug("an abandoned connection did not close cleanly: %r", error)
+            finally:
+                client.hang_up()
 
         task = asyncio.create_task(close(), name=f"close-{self.name}")
         self._closing.add(task)
@@ -279,6 +281,12 @@ class Link:
     def _tell(self) -> None:
         for callback in list(self._restored):
             callback()
+
+
+def _shown(url: str) -> str:
+    """A server's URL for the log: without user and password."""
+    scheme, separator, rest = url.rpartition("//")
+    return scheme + separator + rest.rpartition("@")[2]
 
 
 def _reason(error: Exception) -> str:

@@ -62,8 +62,10 @@ class JetStreamSource:
         return len(messages) + pending
 
     async def last_match(self, pattern: str) -> int:
-        """See `Source.last_match`. STREAM.MSG.GET is answered by the leader alone."""
+        """See `Source.last_match`. STREAM.MSG.GET is answered by the leader alone, or by one that was it."""
         found = await self._leader({"last_by_subj": subject(self._tenant, pattern)})
+        # Asked for afterwards: who leads then has led until then.
+        await self.state()
         return 0 if found is None else int(found["seq"])
 
     async def first_since(self, time_ms: int) -> int | None:

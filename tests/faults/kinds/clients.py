@@ -31,6 +31,7 @@ REPLAYS: Final = 25
 SENT: Final = 30
 GONE_SECONDS: Final = 5.0
 READ_SECONDS: Final = 10.0
+AGAIN_SECONDS: Final = 0.2
 
 
 @fault(
@@ -97,24 +98,31 @@ def _held(port: int, peers: set[int]) -> int:
 
 
 async def _open(edge: Edge, tenant: str, query: str) -> socket.socket:
-    """A stream whose first bytes have come, on a bare socket."""
+    """A stream whose first bytes have come, on a bare socket; a refusal that passes is waited for, for 10 s."""
+    async with asyncio.timeout(READ_SECONDS):
+        while True:
+            near, head = await _ask(edge, tenant, query)
+            if head.startswith(b"HTTP/1.1 200"):
+                return near
+            near.close()
+            if not head.startswith((b"HTTP/1.1 503", b"HTTP/1.1 429")):
+                raise Violation(f"{edge.name} answered {head[:200]!r}")
+            await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def _ask(edge: Edge, tenant: str, query: str) -> tuple[socket.socket, bytes]:
     loop = asyncio.get_running_loop()
     near = socket.socket()
     near.setblocking(False)
     try:
-        async with asyncio.timeout(READ_SECONDS):
-            await loop.sock_connect(near, (HOST, edge.port))
-            await loop.sock_sendall(
-                near, f"GET /v1/events?{query} HTTP/1.1\r\nHost: {HOST}\r\nX-Tenant-ID: {tenant}\r\n\r\n".encode()
-            )
-            head = await loop.sock_recv(near, 1024)
+        await loop.sock_connect(near, (HOST, edge.port))
+        await loop.sock_sendall(
+            near, f"GET /v1/events?{query} HTTP/1.1\r\nHost: {HOST}\r\nX-Tenant-ID: {tenant}\r\n\r\n".encode()
+        )
+        return near, await loop.sock_recv(near, 1024)
     except BaseException:
         near.close()
         raise
-    if not head.startswith(b"HTTP/1.1 200"):
-        near.close()
-        raise Violation(f"{edge.name} answered {head[:200]!r}")
-    return near
 
 
 @fault(

@@ -13,6 +13,7 @@ from slipstream.jetstream.stream import (
     describe,
     desired,
     epoch_of,
+    leads,
     parse_time_ms,
 )
 from slipstream.log.source import State
@@ -164,3 +165,30 @@ def test_a_tenants_stream_makes_no_hole_that_a_client_cannot_see() -> None:
 def test_the_window_of_de_duplication_is_no_longer_than_the_retention(max_age: float, window: int) -> None:
     shape = Shape(max_age=max_age, max_bytes=1000, replicas=1)
     assert desired("acme", shape)["duplicate_window"] == window * 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("replicas", "believed"),
+    [
+        (None, True),
+        ([], True),
+        ([0.4, 0.9], True),
+        ([0.4, 60.0], True),
+        ([2.9, 60.0], True),
+        ([3.1, 3.1], False),
+        ([60.0, 60.0], False),
+        ([0.1, 0.1, 60.0, 60.0], True),
+        ([0.1, 60.0, 60.0, 60.0], False),
+        ([60.0], False),
+    ],
+)
+def test_a_leader_is_believed_while_a_majority_speaks_to_it(replicas: list[float] | None, *, believed: bool) -> None:
+    answer = info()
+    if replicas is not None:
+        answer["cluster"] = {"leader": "a", "replicas": [{"active": int(each * 1e9)} for each in replicas]}
+    assert leads(answer) is believed
+
+
+def test_a_replica_that_is_offline_does_not_speak() -> None:
+    answer = info() | {"cluster": {"replicas": [{"active": 0, "offline": True}, {"active": 0, "offline": True}]}}
+    assert not leads(answer)

@@ -1,9 +1,11 @@
 """`slipstream tenant apply`: make the tenants of a file, or change them to what it says."""
 
+import asyncio
 import sys
+import time
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
     from slipstream.jetstream.api import Api
     from slipstream.settings import Settings
     from slipstream.tenants import Tenant
+
+_BIRTH_SECONDS: Final = 20.0
+"""A cluster of three that was started in this moment stores something after 3 to 10 s (nats-server 2.15.1)."""
+
+_AGAIN_SECONDS: Final = 0.5
 
 
 class Outcome(StrEnum):
@@ -32,15 +39,39 @@ def apply(
     """Make or change the tenants of a file.
 
     All documents are checked before anything is done. A limit that a document leaves out is the default of
-    SLIPSTREAM_RETENTION_SECONDS and SLIPSTREAM_RETENTION_BYTES.
+    SLIPSTREAM_RETENTION_SECONDS and SLIPSTREAM_RETENTION_BYTES. A NATS that has just begun is waited for, 20 s at most.
     """
     tenants = _read(file)
 
     async def work(settings: "Settings", api: "Api") -> None:
+        await _stores(api)
         for tenant in tenants:
             typer.echo(f"tenant {tenant.name} {await apply_tenant(api, settings, tenant)}")
 
     with_nats(work)
+
+
+async def _stores(api: "Api") -> None:
+    """Wait until JetStream keeps the tenants' bucket, and say once why it has to be waited for.
+
+    A cluster that is just born answers before it has enough nodes to store anything ("no suitable peers", 10005) or a
+    leader (silence). Raises what `Bucket.ensure` does, after 20 s.
+    """
+    from slipstream.jetstream.bucket import Bucket  # noqa: PLC0415 - heavy
+    from slipstream.protocol.errors import Code, SlipstreamError  # noqa: PLC0415 - heavy
+
+    until, told = time.monotonic() + _BIRTH_SECONDS, False
+    while True:
+        try:
+            return await Bucket(api).ensure()
+        except SlipstreamError as error:
+            if error.code is not Code.UPSTREAM_UNAVAILABLE or time.monotonic() > until:
+                raise
+            if not told:
+                told = True
+                sys.stderr.write(f"slipstream: waiting up to {_BIRTH_SECONDS:g} s for JetStream: {error.message}\n")
+                sys.stderr.flush()
+        await asyncio.sleep(_AGAIN_SECONDS)
 
 
 async def apply_tenant(api: "Api", settings: "Settings", tenant: "Tenant") -> Outcome:
