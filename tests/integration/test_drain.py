@@ -17,7 +17,8 @@ from slipstream.app.drain import Pace
 from slipstream.demo import flights
 from slipstream.fanout.connection import Ending
 from tests.integration.cluster import Cluster, text_of
-from tests.integration.wire import Stream, call, until
+from tests.integration.test_bad_input import JSON
+from tests.integration.wire import Stream, call, request, until
 from tests.servers import Edge
 
 LOOPS = ("uvloop",)
@@ -108,6 +109,45 @@ async def test_a_new_stream_is_sent_to_another_pod_meanwhile(cluster: Cluster) -
             assert (await call(running.server.port, cluster.target())).status == 503
             hurry.set()
             await asyncio.gather(*map(farewell, streams))
+
+
+async def test_a_publish_is_stored_until_nobody_listens(cluster: Cluster) -> None:
+    event = b'{"topic":"orders","data":1}'
+    async with cluster.edge() as running:
+        port = running.server.port
+        streams = [await cluster.opened(port) for _ in range(40)]
+        async with going(running, Pace(0, 30)) as hurry:
+            await until(lambda: running.services.draining, "it drains")
+            stored = await call(port, cluster.target(), JSON, method="POST", body=event)
+            assert (stored.status, stored.json["seq"]) == (200, 1)
+            assert (await call(port, cluster.target(path="/v1/poll"))).status == 503
+            running.services.memory.limit = 1  # byte
+            running.services.memory.sample(1)
+            assert (await call(port, cluster.target(), JSON, method="POST", body=event)).status == 503
+            hurry.set()
+            await asyncio.gather(*map(farewell, streams))
+
+
+async def test_connections_that_are_kept_open_end_with_their_next_answer(cluster: Cluster) -> None:
+    """An ingress keeps a few to each pod, and a producer one: they must find another pod while this one still works."""
+    event = b'{"topic":"orders","data":1}'
+    asks = (
+        request(cluster.target(), JSON, f"Content-Length: {len(event)}", method="POST") + event,
+        request(cluster.target(path="/v1/poll")),
+        request(cluster.target(), method="HEAD"),
+        request("/nowhere"),
+        request(cluster.target(), method="OPTIONS"),
+    )
+    async with cluster.edge() as running:
+        wires = [await cluster.wire(running.server.port) for _ in asks]
+        for leaving in (False, True):
+            running.services.leaving = leaving
+            for wire, ask in zip(wires, asks, strict=True):
+                await wire.send(ask)
+                answer = await wire.answer(bodyless=ask.startswith(b"HEAD"))
+                assert answer.headers.get("connection") == ("close" if leaving else None), (leaving, ask)
+                if leaving:
+                    assert await wire.rest() == b""
 
 
 async def test_a_reader_inside_a_frame_has_until_the_end_to_read_it(cluster: Cluster) -> None:

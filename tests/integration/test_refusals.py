@@ -66,12 +66,25 @@ async def test_a_process_that_drains_takes_nobody_and_says_come_back(cluster: Cl
         running.services.draining = True
         await all_forms(cluster, running.server.port, "DRAINING")
         assert running.services.refusals == {"SSE_DRAINING": 7}
-        for method, path, body in (("POST", "/v1/events", b'{"topic":"a","data":1}'), ("GET", "/v1/poll", None)):
-            # To a publisher a 200 would say: stored.
-            target = cluster.target("refusal=stream", path)
-            plain_status(
-                await call(running.server.port, target, EVENT_SOURCE, JSON, method=method, body=body), "DRAINING"
-            )
+        plain_status(
+            await call(running.server.port, cluster.target("refusal=stream", "/v1/poll"), EVENT_SOURCE), "DRAINING"
+        )
+
+
+async def test_a_refused_publish_is_never_a_stream(cluster: Cluster) -> None:
+    """To a publisher a 200 would say: stored."""
+    async with cluster.edge() as running:
+        running.services.memory.limit = 1  # byte
+        running.services.memory.sample(1)
+        answer = await call(
+            running.server.port,
+            cluster.target("refusal=stream"),
+            EVENT_SOURCE,
+            JSON,
+            method="POST",
+            body=b'{"topic":"a","data":1}',
+        )
+        plain_status(answer, "OVERLOADED")
 
 
 async def test_a_process_that_is_full_takes_the_next_when_one_has_left(cluster: Cluster) -> None:

@@ -175,9 +175,11 @@ async def test_an_answer_to_a_publish_says_whether_it_may_be_repeated(tmp_path: 
         assert await retryable(with_id, 200) == f"{everything}, aware=False"
         assert await retryable(bare, 200, wish, "Idempotency-Key: k-1") == f"{everything}, aware=True"
         assert await retryable({"topic": "*", "data": 1}, 400) == f"{everything}, aware=False"
-        running.services.draining = True
+        memory = running.services.memory
+        memory.limit = 1  # byte
+        memory.sample(1)
         assert await retryable(bare, 503) == f"{everything}, aware=False", "nothing was stored"
-        running.services.draining = False
+        memory.limit, memory.shedding = 0, False
         await nats.kill()
         unsafe, safe = await asyncio.gather(retryable(bare, 503), retryable(with_id, 503, wish))
         assert (unsafe, safe) == ("429, aware=False", f"{everything}, aware=True")
@@ -251,8 +253,9 @@ async def test_a_publisher_waits_for_a_quota_and_ends_where_it_must(cluster: Clu
             assert time.monotonic() - began >= 1.0
             with pytest.raises(Refused, match="400 SSE_BAD_REQUEST"):
                 await publisher.publish("a.*", 1)
-            running.services.draining = True
-            with pytest.raises(Unconfirmed, match="2 attempts failed; the last: 503 SSE_DRAINING") as end:
+            running.services.memory.limit = 1  # byte
+            running.services.memory.sample(1)
+            with pytest.raises(Unconfirmed, match="2 attempts failed; the last: 503 SSE_OVERLOADED") as end:
                 await publisher.publish("a", 4)
             assert end.value.state.attempt == 2
 

@@ -30,8 +30,11 @@ BOUND = 5.0
 """Seconds; the promise is one, and a busy machine is slow."""
 
 AGO: dict[str, Any] = {"iat": int(time.time()) - 100, "exp": int(time.time()) + 3_000}
-LATER: dict[str, Any] = {"iat": int(time.time()) + 20}
-"""Issued after whatever a test revokes, by a clock that is a little ahead."""
+
+
+def later() -> dict[str, Any]:
+    """Issued after whatever was revoked, by a clock that is a little ahead."""
+    return {"iat": int(time.time()) + 20}
 
 
 @pytest.fixture
@@ -129,7 +132,7 @@ async def test_a_subject_is_sent_away_from_three_edges_within_a_second_and_nobod
         await cluster.api.request("sse.neighbour.a", b"1")
         for stream in elsewhere:
             assert (await stream.published(1))[0].data == "1"
-        newer = await readers(cluster, running, minted(cluster, **LATER))
+        newer = await readers(cluster, running, minted(cluster, **later()))
         await goes_on(cluster, newer, "newer")
         assert (await call(running[1].server.port, PATH, bearer(admin(cluster)))).json == {
             "revocations": [entry],
@@ -171,8 +174,8 @@ async def test_a_whole_tenant_with_the_token_that_said_so(cluster: Cluster, keys
         for edge in running:
             await refused(cluster, edge, minted(cluster, **AGO))
             problem(await call(edge.server.port, PATH, bearer(root)), 401, "UNAUTHORIZED")
-        await goes_on(cluster, await readers(cluster, running, minted(cluster, **LATER)))
-        assert (await take_back(running[0], admin(cluster, **LATER), "tenant", cluster.tenant)).status == 204
+        await goes_on(cluster, await readers(cluster, running, minted(cluster, **later())))
+        assert (await take_back(running[0], admin(cluster, **later()), "tenant", cluster.tenant)).status == 204
         await knows(cluster, running, 0)
         assert (await call(running[2].server.port, PATH, bearer(root))).status == 200
 
@@ -285,7 +288,7 @@ async def test_a_tenant_cannot_fill_the_memory_of_all(
 ) -> None:
     monkeypatch.setattr(handlers, "MOST", 2)
     async with guarded(cluster, keys, tmp_path) as running:
-        root = admin(cluster, **LATER)
+        root = admin(cluster, **later())
         for number in range(2):
             assert (await send(running, root, {"subject": f"s{number}"})).status == 200
         await knows(cluster, [running], 2)

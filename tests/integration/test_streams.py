@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from slipstream.app import Running
+from slipstream.auth.revocations import Kind, Revocation
 from slipstream.fanout.connection import Ending
 from slipstream.tenants.model import Tenant
 from tests.integration.cluster import Cluster
@@ -185,6 +186,75 @@ async def test_a_bad_token_renews_nothing(cluster: Cluster, pods: list[Running])
         f"Cookie: __Host-slipstream={minted(cluster)}",
     ):
         assert (await renewed(pods[1], ready["stream"], header)).status == 401
+
+
+SAME = "Sec-Fetch-Site: same-origin"
+COOKIE = "__Host-slipstream"
+
+
+async def test_a_browser_comes_back_with_the_newer_token(cluster: Cluster, pods: list[Running]) -> None:
+    now = int(time.time())
+    old, newer = minted(cluster), minted(cluster, exp=now + 3_000)
+    (_, ready), *_ = await three(cluster, pods)
+
+    async def kept(*headers: str, text: str = newer) -> str | None:
+        answer = await renewed(pods[1], ready["stream"], bearer(text), *headers)
+        assert answer.status == 200, answer
+        return answer.headers.get("set-cookie")
+
+    value, *attributes = (await kept(f"Cookie: {COOKIE}={old}", SAME) or "").split("; ")
+    assert value == f"{COOKIE}={newer}"
+    assert set(attributes) >= {"Path=/", "Secure", "HttpOnly", "SameSite=Strict"}
+    (age,) = (int(one.removeprefix("Max-Age=")) for one in attributes if one.startswith("Max-Age="))
+    assert 2_900 < age <= 3_000
+    ended_before = minted(cluster, exp=now - 60)
+    assert (await kept(f"Cookie: {COOKIE}={ended_before}", SAME) or "").startswith(value)
+    assert await kept(SAME) is None, "it has none"
+    assert await kept(f"Cookie: {COOKIE}={old}") is None, "where it would not count"
+    assert await kept(f"Cookie: {COOKIE}=x", SAME) is None, "it is no token"
+    another = minted(cluster, sub="bob")
+    assert await kept(f"Cookie: {COOKIE}={another}", SAME) is None, "it is another page's"
+    refused = await renewed(
+        pods[1], f"{pods[0].services.process}.999999", bearer(newer), f"Cookie: {COOKIE}={old}", SAME
+    )
+    problem(refused, 404, "NOT_FOUND")
+    assert "set-cookie" not in refused.headers
+    long = minted(cluster, padding="x" * 4_096)
+    problem(await renewed(pods[1], ready["stream"], bearer(long), f"Cookie: {COOKIE}={old}", SAME), 400, "BAD_REQUEST")
+    assert await kept(text=long) is None
+
+
+async def test_a_token_that_is_revoked_while_the_authorizer_thinks_renews_nothing(
+    cluster: Cluster, pods: list[Running], tmp_path: Path
+) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def allow(*_: object) -> bool:
+        asked.set()
+        await go_on.wait()
+        return True
+
+    tenant = await cluster.apply(authorizer={"url": "http://127.0.0.1:9/"})
+    await until(lambda: all(one.services.registry.get(cluster.tenant) == tenant for one in pods), "it is known")
+    for pod in pods:
+        pod.services.authorizers.allow = allow  # type: ignore[method-assign]
+    go_on.set()
+    (_, ready), *_ = await three(cluster, pods)
+    go_on.clear()
+    asked.clear()
+    newer = minted(cluster, jti="t-9")
+    asking = asyncio.create_task(renewed(pods[0], ready["stream"], bearer(newer)), name="renewal")
+    await asyncio.wait_for(asked.wait(), 5)
+    revocation = Revocation.of(cluster.tenant, Kind.TOKEN, "t-9", time.time())
+    await pods[1].services.ledger.put(revocation)
+    known = pods[0].services.revocations
+    await until(lambda: known.get(revocation.key) is not None, "it is known")
+    go_on.set()
+    problem(await asking, 401, "UNAUTHORIZED")
+    held = pods[0].services.sessions.get(int(ready["stream"].split(".")[1]))
+    assert held is not None
+    assert held.token is not None
+    assert held.token.id != "t-9"
 
 
 async def test_usage_is_the_sum_of_all_edges(cluster: Cluster, pods: list[Running]) -> None:

@@ -184,13 +184,21 @@ async def test_every_refusal_of_a_request_that_spent_it_has_the_cookie(
 
     await refused("BAD_REQUEST", 400, "topic=a..b")
     await refused("BAD_REQUEST", 400, "limit=0", POLLS)
-    one.services.draining = True
-    await refused("DRAINING", 503)
-    await refused("DRAINING", 503, path=POLLS)
-    one.services.draining = False
     await applied(cluster, one, quotas={"connections": 1})
     _held = await opened(cluster, one, "", bearer(text))
     await refused("QUOTA_EXCEEDED", 429)
+
+
+async def test_a_process_that_takes_nobody_spends_none(cluster: Cluster, edges: tuple[Running, Running]) -> None:
+    """Where no cookie counts, a page would have to get another ticket for nothing."""
+    one, other = edges
+    url = await ticket(other, minted(cluster))
+    one.services.draining = True
+    for path in (PATH, POLLS):
+        answer = await get(one, url, path=path)
+        problem(answer, 503, "DRAINING")
+        assert "set-cookie" not in answer.headers
+    assert (await get(other, url, path=POLLS)).status == 200
 
 
 async def test_only_a_read_spends_it_and_what_the_caller_says_aloud_goes_first(
@@ -289,7 +297,7 @@ async def test_without_nats_nobody_is_let_in_and_everybody_may_come_back(
         ([], True, None),
         (["Sec-Fetch-Site: nonsense"], True, None),
     ],
-    ids=str,
+    ids=lambda one: str(sorted(one) if isinstance(one, set) else one),
 )
 async def test_the_cookie_is_set_where_it_counts_and_nowhere_else(
     cluster: Cluster,

@@ -133,11 +133,14 @@ def leads(info: dict[str, Any]) -> bool:
 
     A leader that is cut off from the others goes on answering from what it has for 10 s and more, while they elect
     another after 4 s at the earliest (nats-server 2.15.1, measured): to believe it would be to tell a reader who comes
-    from the other side that it is ahead of the log. So a majority must have spoken to it less than 3 s ago.
+    from the other side that it is ahead of the log. So a majority must have spoken to it less than 3 s ago. A replica
+    without a leader answers, too, after 7 s, and names none.
     """
-    replicas = (info.get("cluster") or {}).get("replicas") or []
-    heard = [one for one in replicas if not one.get("offline") and one["active"] < _HEARD_NS]
-    return 2 * (len(heard) + 1) > len(replicas) + 1
+    cluster = info.get("cluster") or {}
+    replicas = cluster.get("replicas") or []
+    # One that was never heard has 0 for the time, and is not current.
+    heard = [one for one in replicas if one["active"] < _HEARD_NS and (one["active"] or one.get("current"))]
+    return not replicas or (bool(cluster.get("leader")) and 2 * (len(heard) + 1) > len(replicas) + 1)
 
 
 async def measure(api: Api, tenant: str) -> dict[str, object]:

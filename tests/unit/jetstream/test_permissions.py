@@ -12,7 +12,7 @@ from slipstream.jetstream.permissions import (
     inbox_prefix,
     producer,
 )
-from slipstream.jetstream.subjects import TENANTS_BUCKET
+from slipstream.jetstream.subjects import PROBE_STREAM, TENANTS_BUCKET
 
 
 def test_a_producer_has_its_events_and_its_inbox() -> None:
@@ -45,7 +45,7 @@ def test_edges_write_their_own_buckets_alone() -> None:
     assert written == {f"$KV.{bucket}.>" for bucket in EDGE_BUCKETS}
     assert TENANTS_BUCKET not in EDGE_BUCKETS
     made = {subject for subject in edge().publish if ".STREAM.CREATE." in subject}
-    assert made == {f"$JS.API.STREAM.CREATE.KV_{bucket}" for bucket in EDGE_BUCKETS}
+    assert made == {f"$JS.API.STREAM.CREATE.{stream}" for stream in (PROBE_STREAM, *map("KV_{}".format, EDGE_BUCKETS))}
 
 
 def test_the_controller_cannot_remove_a_bucket() -> None:

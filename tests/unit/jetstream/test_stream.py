@@ -185,10 +185,17 @@ def test_the_window_of_de_duplication_is_no_longer_than_the_retention(max_age: f
 def test_a_leader_is_believed_while_a_majority_speaks_to_it(replicas: list[float] | None, *, believed: bool) -> None:
     answer = info()
     if replicas is not None:
-        answer["cluster"] = {"leader": "a", "replicas": [{"active": int(each * 1e9)} for each in replicas]}
+        heard = [{"active": int(each * 1e9), "current": True} for each in replicas]
+        answer["cluster"] = {"leader": "a", "replicas": heard}
     assert leads(answer) is believed
 
 
-def test_a_replica_that_is_offline_does_not_speak() -> None:
-    answer = info() | {"cluster": {"replicas": [{"active": 0, "offline": True}, {"active": 0, "offline": True}]}}
-    assert not leads(answer)
+def test_replicas_that_were_never_heard_are_no_majority() -> None:
+    never = {"active": 0, "current": False}
+    assert not leads(info() | {"cluster": {"leader": "a", "replicas": [never, never]}})
+    assert leads(info() | {"cluster": {"leader": "a", "replicas": [never, {"active": 5, "current": False}]}})
+
+
+def test_who_names_no_leader_is_none() -> None:
+    replicas = [{"active": 800_000_000, "current": True}] * 2
+    assert not leads(info() | {"cluster": {"replicas": replicas}})
