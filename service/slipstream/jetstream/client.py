@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from nats import errors
 from nats.aio.client import Client as NatsClient
 from nats.aio.client import Srv
 from nats.aio.msg import Msg
@@ -136,6 +137,12 @@ class Client(NatsClient):
     def server_name(self) -> str:
         """The server's name for people."""
         return str(self._server_info.get("server_name", ""))
+
+    def forsake(self) -> None:
+        """Fail the requests that are under way: their answers would come over the connection that is gone."""
+        for future in self._resp_map.values():
+            if not future.done():
+                future.set_exception(errors.ConnectionClosedError())
 
     def hang_up(self) -> None:
         """Close the socket, whatever `close` came to: it may still wait for a peer that says nothing."""

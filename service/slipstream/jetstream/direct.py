@@ -45,6 +45,12 @@ class _Collector:
         self.done = done
         self.answer: list[Stored] = []
 
+    def forsake(self) -> None:
+        """What would come was on its way over a connection that is gone."""
+        if not self.done.done():
+            self.done.set_exception(nats_errors.ConnectionClosedError())
+            self.done.exception()  # it may be that nobody waits yet, and gives up before
+
     def take(self, payload: bytes, raw: bytes) -> None:
         headers = parse_headers(raw)
         status = headers.get("Status")
@@ -77,6 +83,7 @@ class Direct:
         self._flights: dict[str, _Collector] = {}
         self._token = 0
         self._opening = asyncio.Lock()
+        link.on_lost(self._forsake)
 
     async def batch(self, stream: str, body: dict[str, Any]) -> Answer:
         """A batch request (`batch` must be in `body`). An empty answer is no proof of the end: replicas may lag."""
@@ -105,6 +112,10 @@ class Direct:
                 await client.tap(f"{self._inbox}.*", self._take)
                 self._client = client
             return client
+
+    def _forsake(self) -> None:
+        for collector in self._flights.values():
+            collector.forsake()
 
     def _take(self, subject: str, _reply: str, payload: bytes, raw: bytes) -> None:
         collector = self._flights.get(subject.rpartition(".")[2])
