@@ -27,6 +27,7 @@ SPARE_SECONDS = 240.0
 """For start, the step that runs when time is over, and settling."""
 EXAMPLES = 40
 INTERRUPTED = 130
+TABLE_WIDTH = 150
 
 
 def arguments() -> argparse.Namespace:
@@ -45,7 +46,8 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Run, and print what was found; returns the exit status."""
     wanted = arguments()
-    console = Console()
+    # In a file or a pipe nothing is cut off.
+    console = Console(width=None if sys.stdout.isatty() else TABLE_WIDTH)
     if wanted.list:
         for fault in KINDS.values():
             console.print(f"[bold]{fault.name}[/]: {fault.does}; {fault.undone}", soft_wrap=True)
