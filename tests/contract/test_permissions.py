@@ -141,13 +141,28 @@ async def test_a_producer_publishes_to_nothing_else(producer: Held) -> None:
             "$JS.API.CONSUMER.CREATE.SSE_acme.mine",
             "$JS.API.CONSUMER.CREATE.SSE_other.mine",
             "$JS.API.CONSUMER.MSG.NEXT.SSE_other.mine",
+            # What edges ask one another.
+            "slipstream.edge.a.renew",
+            "slipstream.edges.usage",
         ]
     )
 
 
 async def test_a_producer_hears_nothing(producer: Held) -> None:
     await producer.cannot_subscribe(
-        [">", "sse.>", "sse.acme.>", "sse.other.>", "_INBOX.>", "_INBOX_other.>", "$KV.>", "$JS.>", "*.*.*"]
+        [
+            ">",
+            "sse.>",
+            "sse.acme.>",
+            "sse.other.>",
+            "_INBOX.>",
+            "_INBOX_other.>",
+            "$KV.>",
+            "$JS.>",
+            "*.*.*",
+            "slipstream.edge.*.*",
+            "slipstream.edges.*",
+        ]
     )
 
 

@@ -294,10 +294,49 @@ async def test_what_is_not_there(running: Running, method: str, path: str, statu
     ],
     ids=["noise", "header", "target", "http2", "url", "smuggling", "200 headers"],
 )
-async def test_what_is_no_http_is_400_and_no_error_of_ours(cluster: Cluster, running: Running, data: bytes) -> None:
+async def test_what_is_no_http_is_400_and_nothing_of_it_comes_back(
+    cluster: Cluster, running: Running, data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = running.services.refusals.get("SSE_BAD_REQUEST", 0)
     wire = await cluster.wire(running.server.port)
     await wire.send(data)
-    assert (await wire.head()).status == 400
+    answer = await wire.answer()
+    detail = problem(answer, 400, "BAD_REQUEST")
+    assert detail == "this is no HTTP request that can be read in one way alone"
+    assert answer.headers["connection"] == "close"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert running.services.refusals["SSE_BAD_REQUEST"] == before + 1
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")], "anybody can do this"
+    wire.close()
+
+
+async def test_no_answer_says_what_it_was_made_with(cluster: Cluster, running: Running) -> None:
+    port = running.server.port
+    stream = await cluster.stream(port)
+    answers = [
+        await call(port, cluster.target(), method="HEAD"),
+        await call(port, cluster.target("topic=$")),
+        await call(port, cluster.target("refusal=stream&topic=a"), "Origin: null", method="OPTIONS"),
+        await call(port, cluster.target(path="/v1/poll")),
+        await call(port, "/nowhere"),
+        await call(running.server.admin_port, "/readyz"),
+        await call(running.server.admin_port, "/nowhere"),
+    ]
+    for headers in (stream.head.headers, *(one.headers for one in answers)):
+        assert "server" not in headers
+    stream.wire.close()
+
+
+async def test_an_expectation_that_is_not_known_is_passed_over(cluster: Cluster, running: Running) -> None:
+    body = b'{"topic":"a","data":1}'
+    head = request(cluster.target(), JSON, f"Content-Length: {len(body)}", "Expect: <script>", method="POST")
+    wire = await cluster.wire(running.server.port)
+    await wire.send(head + body)
+    assert (await wire.answer()).status == 200
+    await wire.send(head.replace(b"<script>", b"100-Continue"))
+    assert (await wire.head()).status == 100
+    await wire.send(body)
+    assert (await wire.answer()).status == 200
     wire.close()
 
 

@@ -57,7 +57,8 @@ async def test_an_address_has_so_many_streams_and_polls(cluster: Cluster) -> Non
         too_many(await call(port, cluster.target(), behind("192.0.2.1", "198.51.100.1", "10.1.1.1")))
         short_stream(await call(port, cluster.target(), one, EVENT_SOURCE), "QUOTA_EXCEEDED")
         other = await cluster.opened(port, "", behind("198.51.100.2"))
-        assert {session.address for session in running.services.sessions} == {"198.51.100.1", "198.51.100.2"}
+        found = {session.address async for session in running.services.sessions.walk()}
+        assert found == {"198.51.100.1", "198.51.100.2"}
         stream.wire.close()
         await until(lambda: len(running.services.hub.reactor) == 1, "one has left")
         await cluster.opened(port, "", one)
@@ -78,7 +79,7 @@ async def test_without_trusted_proxies_nobody_is_believed(cluster: Cluster) -> N
     async with cluster.edge(connections_per_address=1) as running:
         await cluster.opened(running.server.port, "", behind("198.51.100.1"))
         too_many(await call(running.server.port, cluster.target(), behind("198.51.100.2")))
-        assert [session.address for session in running.services.sessions] == ["127.0.0.1"]
+        assert [session.address async for session in running.services.sessions.walk()] == ["127.0.0.1"]
 
 
 async def test_a_poll_that_waits_takes_a_place_of_the_tenant_and_gives_it_back(cluster: Cluster) -> None:

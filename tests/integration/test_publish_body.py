@@ -119,3 +119,27 @@ async def test_a_body_that_drips_ends_at_its_deadline(cluster: Cluster, kind: st
         dripping.cancel()
         await asyncio.gather(dripping, return_exceptions=True)
         wire.close()
+
+
+async def test_gzip_that_inflates_to_nothing_is_bounded_as_it_comes(cluster: Cluster) -> None:
+    """Empty members are 20 bytes each: without an end they would keep the loop for as long as a body may take."""
+    event, empty = b'{"topic":"a","data":1}', gzip.compress(b"")
+    async with cluster.edge(publish_bytes=100_000, event_bytes=1000) as running:
+
+        async def status(body: bytes) -> int:
+            wire = await cluster.wire(running.server.port)
+            head = request(
+                cluster.target(), JSON, "Content-Encoding: gzip", "Transfer-Encoding: chunked", method="POST"
+            )
+            await wire.send(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+            found = (await wire.answer()).status
+            wire.close()
+            return found
+
+        assert await status(empty * 999 + gzip.compress(event)) == 200
+        assert await status(empty * 1_000 + gzip.compress(event)) == 400
+        stored_blocks = zlib.compressobj(0, zlib.DEFLATED, 31)
+        whole = event + b" " * (100_000 - len(event))
+        assert await status(stored_blocks.compress(whole) + stored_blocks.flush()) == 200, "what cannot be shortened"
+        blocks = b"\x00\x00\x00\xff\xff" * 34_000  # RFC 1951 section 3.2.4, each of length 0
+        assert await status(empty[:10] + blocks) == 413, "one member of empty blocks"

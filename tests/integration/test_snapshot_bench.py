@@ -10,7 +10,7 @@ import pytest
 
 from tests.servers import REPOSITORY
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(90)]
 
 
 async def test_a_small_crowd_is_measured_without_a_fault(tmp_path: Path) -> None:

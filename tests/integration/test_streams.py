@@ -225,7 +225,7 @@ async def test_a_browser_comes_back_with_the_newer_token(cluster: Cluster, pods:
 
 
 async def test_a_token_that_is_revoked_while_the_authorizer_thinks_renews_nothing(
-    cluster: Cluster, pods: list[Running], tmp_path: Path
+    cluster: Cluster, pods: list[Running]
 ) -> None:
     asked, go_on = asyncio.Event(), asyncio.Event()
 
@@ -237,7 +237,7 @@ async def test_a_token_that_is_revoked_while_the_authorizer_thinks_renews_nothin
     tenant = await cluster.apply(authorizer={"url": "http://127.0.0.1:9/"})
     await until(lambda: all(one.services.registry.get(cluster.tenant) == tenant for one in pods), "it is known")
     for pod in pods:
-        pod.services.authorizers.allow = allow  # type: ignore[method-assign]
+        pod.services.authorizers.allow = allow  # type: ignore[assignment, method-assign]
     go_on.set()
     (_, ready), *_ = await three(cluster, pods)
     go_on.clear()

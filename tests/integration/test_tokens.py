@@ -1,5 +1,6 @@
 """Tokens on real edges: who gets in, what they see and store, and that a stream ends with its token."""
 
+import asyncio
 import itertools
 import json
 import logging
@@ -37,6 +38,17 @@ async def keys() -> AsyncIterator[JwksServer]:
 async def running(cluster: Cluster, keys: JwksServer, tmp_path: Path) -> AsyncIterator[Running]:
     async with guarded(cluster, keys, tmp_path) as one:
         yield one
+
+
+async def test_a_poll_ends_with_its_token(cluster: Cluster, running: Running) -> None:
+    ends = int(time.time()) + 2
+    waiting = asyncio.create_task(get(running, "wait=3", bearer(minted(cluster, exp=ends)), path="/v1/poll"))
+    await until(lambda: any(tail.attached.is_set() for tail in running.services.hub.tails), "it waits")
+    await until(lambda: time.time() > ends, "the token ends")
+    await cluster.put("a", b"too late")
+    answer = await waiting
+    problem(answer, 401, "TOKEN_EXPIRED")
+    assert b"too late" not in answer.body
 
 
 async def test_subscribe_resume_and_poll_with_a_token(cluster: Cluster, running: Running, keys: JwksServer) -> None:

@@ -110,21 +110,23 @@ async def authorize(request: web.Request, right: Right) -> Grant:
 
 
 def confirm(request: web.Request, grant: Grant) -> None:
-    """Where something was awaited since `authorize`: the token may have ended, or been revoked, meanwhile.
+    """Where something was awaited since `authorize`: the tenant may be gone, the token have ended or been revoked.
 
-    Raises UNAUTHORIZED or TOKEN_EXPIRED.
+    Raises UNAUTHORIZED, TOKEN_EXPIRED, or what `known` does.
     """
+    services = request.app[SERVICES]
+    known(services, grant.tenant.name)
     if grant.token is None:
         return
     try:
-        still_good(request.app[SERVICES], grant.token)
+        still_good(services, grant.token)
     except SlipstreamError:
         request[INVALID_TOKEN] = True
         raise
 
 
 def still_good(services: Services, token: Token) -> None:
-    """As `confirm`, for a token that was verified without a request."""
+    """As `confirm`, for a token that was verified without a request. Raises UNAUTHORIZED or TOKEN_EXPIRED."""
     if services.revocations.revoked(token):
         refuse_revoked()
     if token.expires_at <= time.time():

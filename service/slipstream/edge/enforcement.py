@@ -16,9 +16,6 @@ from slipstream.protocol.errors import Code
 
 _logger = logging.getLogger(__name__)
 
-_SLICE: Final = 100
-"""Streams that are looked at in one turn of the loop, and ended if they have to: the others wait meanwhile."""
-
 _EXPIRE_SECONDS: Final = 3_600.0
 
 REVOKED: Final = "the token was revoked: get a new one, and connect again with the last event id"
@@ -80,11 +77,9 @@ class Enforcement:
     async def _walk(self, tenants: set[str]) -> None:
         """Who comes in later was asked about at the door."""
         ended = 0
-        for count, session in enumerate(self._sessions, 1):
+        async for session in self._sessions.walk():
             if session.token is not None and session.token.tenant in tenants and session.connection.open:
                 ended += self._judge(session)
-            if not count % _SLICE:
-                await asyncio.sleep(0)
         if ended:
             _logger.info("%d streams ended, because their tokens were revoked", ended)
 

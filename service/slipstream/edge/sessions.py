@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 
 from slipstream.auth.claims import Token
@@ -12,6 +13,9 @@ from slipstream.fanout.connection import Connection
 from slipstream.protocol.topic import Filters
 
 _ID_MAX: Final = 64
+
+_SLICE: Final = 100
+"""Streams that are looked at in one turn of the loop, and ended if they have to: the others wait meanwhile."""
 
 
 class Session:
@@ -79,9 +83,6 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def __iter__(self) -> Iterator[Session]:
-        return iter(list(self._sessions.values()))
-
     def open(self, session: Session) -> None:
         """A stream has begun: what it holds is its own until `closed`."""
         session.place.kept = True
@@ -97,6 +98,10 @@ class Sessions:
         """The open stream of this number."""
         return self._sessions.get(number)
 
-    def of(self, wanted: Callable[[Session], bool]) -> list[Session]:
-        """The open streams that `wanted` says True of."""
-        return [session for session in self._sessions.values() if wanted(session)]
+    async def walk(self) -> AsyncIterator[Session]:
+        """All that are open at the beginning and when their turn comes, in slices: events go on meanwhile."""
+        for count, session in enumerate(list(self._sessions.values()), 1):
+            if session.number in self._sessions:
+                yield session
+            if not count % _SLICE:
+                await asyncio.sleep(0)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
@@ -31,13 +33,13 @@ def answers(services: Services) -> Mapping[str, Answer]:
     """What this process answers other edges, by the kind of the question."""
 
     async def list_(question: Document) -> Document:
-        return _listed(services, question)
+        return await _listed(services, question)
 
     async def end(question: Document) -> Document:
         return _ended(services, question)
 
     async def usage(question: Document) -> Document:
-        return _used(services, question["tenant"])
+        return await _used(services, question["tenant"])
 
     return {LIST: list_, END: end, USAGE: usage}
 
@@ -116,12 +118,15 @@ async def ask_holder(services: Services, stream: StreamId, kind: str, question: 
         raise
 
 
-def _listed(services: Services, question: Document) -> Document:
-    tenant, subject = question["tenant"], question["subject"]
-    found = services.sessions.of(
-        lambda session: session.tenant == tenant and (subject is None or _subject(session) == subject)
-    )
-    return {"streams": [_shown(services, session) for session in found[: question["limit"]]], "total": len(found)}
+async def _listed(services: Services, question: Document) -> Document:
+    tenant, subject, limit = question["tenant"], question["subject"], question["limit"]
+    shown, total = [], 0
+    async for session in services.sessions.walk():
+        if session.tenant == tenant and (subject is None or _subject(session) == subject):
+            total += 1
+            if total <= limit:
+                shown.append(_shown(services, session))
+    return {"streams": shown, "total": total}
 
 
 def _shown(services: Services, session: Session) -> dict[str, Any]:
@@ -146,10 +151,20 @@ def _ended(services: Services, question: Document) -> Document:
     return {}
 
 
-def _used(services: Services, tenant: str) -> Document:
-    found = services.sessions.of(lambda session: session.tenant == tenant)
-    subjects = Counter(session.token.subject for session in found if session.token is not None)
-    return {"streams": len(found), "subjects": subjects}
+async def _used(services: Services, tenant: str) -> Document:
+    streams = 0
+    subjects: Counter[str] = Counter()
+    async for session in services.sessions.walk():
+        if session.tenant == tenant:
+            streams += 1
+            if session.token is not None:
+                subjects[_short(session.token.subject)] += 1
+    return {"streams": streams, "subjects": subjects}
+
+
+def _short(subject: str) -> str:
+    """Eight characters for any subject: those of 60,000 streams fit into one message of NATS (1 MiB)."""
+    return base64.b64encode(hashlib.blake2b(subject.encode(), digest_size=6).digest()).decode()
 
 
 def session_of(services: Services, question: Document) -> Session:

@@ -10,7 +10,7 @@ from slipstream.auth.claims import Token
 from slipstream.edge.address import FORWARDED, client_address
 from slipstream.edge.admission import Place
 from slipstream.edge.answers import stream_headers
-from slipstream.edge.authorize import SUBSCRIBE, Grant, authorize, confirm, consult, known
+from slipstream.edge.authorize import SUBSCRIBE, Grant, authorize, confirm, consult
 from slipstream.edge.handoff import HandedOff, chunks, detach, head, quiet
 from slipstream.edge.query import accepts_gzip, parse_query
 from slipstream.edge.retry import agree, retry_ms
@@ -91,7 +91,6 @@ async def _hand_over(
     await quiet(request)
     # Whatever was true before the waits may be no longer; behind these lines nothing is awaited.
     admit(services)
-    known(services, following.tail.tenant)
     confirm(request, grant)
     if following.tail.incarnation != begun.incarnation:
         raise SlipstreamError(Code.UPSTREAM_UNAVAILABLE, "the stream was replaced meanwhile", retry_after=0.5)

@@ -1,5 +1,6 @@
 """What the edge knows of an open stream, and that its place is given back once."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -26,13 +27,30 @@ async def test_a_stream_is_known_until_it_ends_and_then_has_no_place() -> None:
     sessions.open(other)
     assert one.place.kept
     assert sessions.get(7) is one
-    assert list(sessions) == [one, other]
-    assert sessions.of(lambda found: found.number == 8) == [other]
+    assert [found async for found in sessions.walk()] == [one, other]
     for _ in range(2):
         sessions.closed(7)
     assert sessions.get(7) is None
     assert grants.used == {tenant_key("acme"): 1}
     assert len(sessions) == 1
+
+
+async def test_a_walk_lets_others_go_on_and_passes_over_what_ended_meanwhile() -> None:
+    grants, sessions = OneProcess(), Sessions()
+    for number in range(1_000):
+        sessions.open(await session(grants, number))
+    seen = []
+
+    async def look() -> None:
+        seen.extend([found.number async for found in sessions.walk()])
+
+    walk, turns = asyncio.create_task(look(), name="walk"), 0
+    while not walk.done():
+        sessions.closed(999)
+        turns += 1
+        await asyncio.sleep(0)
+    assert seen == list(range(999))
+    assert turns >= 10
 
 
 @pytest.mark.parametrize(

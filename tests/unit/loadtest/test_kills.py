@@ -16,8 +16,8 @@ from loadtest.machine import available_cores
 from loadtest.restartable import Restartable, started
 from loadtest.scenario import Kill
 from loadtest.servers import Pod, Stack
-from slipstream.cli.dev.ports import free_ports
 from slipstream.cli.dev.probe import answers
+from tests.servers import free_port
 
 CORES = available_cores().others
 
@@ -28,7 +28,7 @@ def server(name: str, folder: Path, port: int) -> Restartable:
 
 
 async def test_each_victim_is_ended_as_it_should_be_and_comes_back(tmp_path: Path) -> None:
-    ports = free_ports(3)
+    ports = [free_port() for _ in range(3)]
     nats, *edges = (server(f"server-{number}", tmp_path, port) for number, port in enumerate(ports))
     pods = tuple(Pod(edge, port, port) for edge, port in zip(edges, ports[1:], strict=True))
     stack = Stack("nats://x", tmp_path, ports[0], nats, pods)
@@ -56,7 +56,7 @@ async def test_each_victim_is_ended_as_it_should_be_and_comes_back(tmp_path: Pat
 
 
 async def test_what_is_away_cannot_be_ended(tmp_path: Path) -> None:
-    async with started(server("server", tmp_path, *free_ports(1))) as running:
+    async with started(server("server", tmp_path, free_port())) as running:
         await running.end(signal.SIGKILL, 10)
         with pytest.raises(ChildFailed, match="server cannot be ended: it is away already"):
             await running.end(signal.SIGKILL, 10)

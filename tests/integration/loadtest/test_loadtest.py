@@ -9,6 +9,8 @@ from loadtest.__main__ import main
 from loadtest.plots import PLOTS
 from loadtest.scenario import names
 
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(120)]
+
 KILLED = """
 description: A pod is killed while readers come and go
 pods: 2
@@ -29,7 +31,6 @@ def outcome(folder: Path) -> dict[str, object]:
     return made
 
 
-@pytest.mark.timeout(120)
 def test_the_smoke_scenario_loses_nothing_and_leaves_a_report(tmp_path: Path) -> None:
     options = ["--scenario", "smoke", "--seconds", "3", "--connections", "100", "--no-wrk", "--out", str(tmp_path)]
     assert main(options) == 0
@@ -43,7 +44,6 @@ def test_the_smoke_scenario_loses_nothing_and_leaves_a_report(tmp_path: Path) ->
     assert all((tmp_path / name).stat().st_size > 10_000 for name in PLOTS)
 
 
-@pytest.mark.timeout(120)
 def test_a_killed_pod_loses_nothing(tmp_path: Path) -> None:
     scenario = tmp_path / "killed.yaml"
     scenario.write_text(KILLED)
