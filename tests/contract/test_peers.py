@@ -8,6 +8,7 @@ import pytest
 
 from slipstream.jetstream.peers import Peers
 from slipstream.protocol.errors import Code, SlipstreamError
+from slipstream.resilience.context import TENANT, TRACE_ID
 from slipstream.resilience.peers import Document
 from tests.contract.pod import Pod, until
 from tests.servers import NatsServer
@@ -101,6 +102,22 @@ async def test_a_fault_of_another_process_is_an_answer(nats: NatsServer, caplog:
         assert "secret" not in failed.value.message
         assert await a.peers.ask("b", "name", {}) == {"name": "b"}, "it goes on"
     caplog.clear()
+
+
+async def test_whose_request_it_is_goes_with_the_question(nats: NatsServer) -> None:
+    async with processes(nats.url, "a", "b") as (a, b):
+        whose: list[tuple[str | None, str | None]] = []
+
+        async def note(question: Document) -> Document:
+            whose.append((TENANT.get(), TRACE_ID.get()))
+            return question
+
+        b.peers.on("whose", note)
+        await a.peers.ask("b", "whose", {})
+        TENANT.set("acme")
+        TRACE_ID.set("0af7651916cd43dd8448eb211c80319c")
+        await a.peers.ask("b", "whose", {})
+        assert whose == [(None, None), ("acme", "0af7651916cd43dd8448eb211c80319c")]
 
 
 async def test_all_are_asked_and_each_answers_once(nats: NatsServer) -> None:

@@ -1,7 +1,8 @@
 """What edges ask one another, over core NATS: `slipstream.edge.<process>.<kind>` is one, `slipstream.edges.<kind>` all.
 
-An answer is a JSON object, `{"process", "answer"}` or `{"process", "error"}`. Only edges may use these subjects where
-NATS has users (`permissions.edge`), so whoever asks is believed to have checked who asked it.
+A question has its tenant and trace id in headers, an answer is a JSON object, `{"process", "answer"}` or
+`{"process", "error"}`. Only edges may use these subjects where NATS has users (`permissions.edge`), so whoever asks is
+believed to have checked who asked it.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import orjson
 from nats import errors as nats_errors
 
 from slipstream.jetstream.api import Api, ApiError
-from slipstream.jetstream.client import Client
+from slipstream.jetstream.client import Client, parse_headers
 from slipstream.jetstream.subjects import ALL_EDGES, ONE_EDGE
 from slipstream.protocol.errors import Code, SlipstreamError
+from slipstream.resilience.context import TENANT, TRACE_ID
 from slipstream.resilience.peers import Answer, Document, Gathered
 
 _logger = logging.getLogger(__name__)
@@ -27,6 +29,8 @@ _UNDER_WAY: Final = 256
 """Questions that are answered at once; who asks more is told that this process is busy."""
 
 _TICK: Final = 0.5
+_TENANT: Final = "Sse-Tenant"
+_TRACE_ID: Final = "Sse-Trace-Id"
 
 
 class Peers:
@@ -52,7 +56,7 @@ class Peers:
         if process == self._process:
             return await self._answer(kind, question)
         try:
-            raw = await self._api.request(f"{ONE_EDGE}.{process}.{kind}", orjson.dumps(question))
+            raw = await self._api.request(f"{ONE_EDGE}.{process}.{kind}", orjson.dumps(question), _whose())
         except ApiError as error:
             # Nobody listens to its subject: the process is gone, and its streams with it.
             raise SlipstreamError(Code.NOT_FOUND, f"there is no process {process}") from error
@@ -83,7 +87,7 @@ class Peers:
             inbox = client.new_inbox()
             subscription = await client.tap(inbox, take)
             try:
-                await client.publish(f"{ALL_EDGES}.{kind}", orjson.dumps(question), reply=inbox)
+                await client.publish(f"{ALL_EDGES}.{kind}", orjson.dumps(question), reply=inbox, headers=_whose())
                 async with asyncio.timeout(_GATHER_SECONDS):
                     await done.wait()
             finally:
@@ -123,18 +127,20 @@ class Peers:
             return
 
     def _take(self, subject: str, reply: str, data: bytes, raw: bytes) -> None:
-        del raw
         kind = subject.rpartition(".")[2]
         if not reply:
             return
         if len(self._tasks) >= _UNDER_WAY:
             _logger.warning("%d questions of other edges are under way: another about %s is dropped", _UNDER_WAY, kind)
             return
-        task = asyncio.create_task(self._serve(kind, reply, data), name=f"peer-{kind}")
+        task = asyncio.create_task(self._serve(kind, reply, data, parse_headers(raw)), name=f"peer-{kind}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, kind: str, reply: str, data: bytes) -> None:
+    async def _serve(self, kind: str, reply: str, data: bytes, headers: dict[str, str]) -> None:
+        # What this process logs of it says whose request it was, as the asker's log does.
+        TENANT.set(headers.get(_TENANT))
+        TRACE_ID.set(headers.get(_TRACE_ID))
         document: Document
         try:
             document = {"process": self._process, "answer": await self._answer(kind, orjson.loads(data))}
@@ -155,6 +161,12 @@ class Peers:
             # An older version than the asker's.
             raise SlipstreamError(Code.NOT_FOUND, f"this process knows nothing of {kind}")
         return await answer(question)
+
+
+def _whose() -> dict[str, str]:
+    """The request that a question is asked for, as headers."""
+    known = ((_TENANT, TENANT.get()), (_TRACE_ID, TRACE_ID.get()))
+    return {name: value for name, value in known if value is not None}
 
 
 def _told(error: SlipstreamError) -> Document:
