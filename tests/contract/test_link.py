@@ -9,11 +9,8 @@ from pathlib import Path
 import pytest
 
 from slipstream.jetstream import link as links
-from slipstream.jetstream.api import Api
 from slipstream.jetstream.client import Client
-from slipstream.jetstream.direct import Direct
 from slipstream.jetstream.link import Access, Link
-from slipstream.jetstream.subjects import stream_of
 from slipstream.log.source import State
 from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.protocol.topic import Filters
@@ -382,21 +379,3 @@ def test_the_login_of_the_urls_is_for_servers_that_come_without() -> None:
     assert Access(("nats://token@a:1",)).login() == {"token": "token"}
     assert Access(("nats://u:p@a:1",), user="w", password="q").login() == {"user": "w", "password": "q"}
     assert Access(("nats://u:p@a:1",), creds="file").login() == {}
-
-
-async def test_what_was_asked_over_a_connection_that_breaks_is_refused_at_once(
-    nats: NatsServer, pod: Pod, tenant: str
-) -> None:
-    patient, reads = Api(pod.link, timeout=60.0), Direct(pod.link, timeout=60.0)
-    await reads.batch(stream_of(tenant), {"seq": 1, "batch": 1})
-    await freeze(nats)
-    asked = [
-        asyncio.create_task(patient.call(f"STREAM.INFO.{stream_of(tenant)}"), name="request"),
-        asyncio.create_task(reads.batch(stream_of(tenant), {"seq": 1, "batch": 1}), name="read"),
-    ]
-    await asyncio.sleep(0.1)
-    assert not any(task.done() for task in asked)
-    await nats.kill()
-    async with asyncio.timeout(20.0):
-        answers = await asyncio.gather(*asked, return_exceptions=True)
-    assert [error.code for error in answers if isinstance(error, SlipstreamError)] == [Code.UPSTREAM_UNAVAILABLE] * 2

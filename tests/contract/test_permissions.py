@@ -169,7 +169,7 @@ async def test_a_producer_hears_nothing(producer: Held) -> None:
 async def test_an_acknowledgement_goes_no_further_than_the_producers_account(
     nats: NatsServer, producer: Held, reader: Pod
 ) -> None:
-    """Permissions do not judge a reply subject; the next test shows what that does within one account."""
+    """Permissions do not judge a reply subject; test_one_account.py shows what that does within one."""
     before = await reader.source("other").state(), await command(nats, "get", "other")
     heard = await reader.link.client.subscribe("_INBOX.edge")
     for reply in (
@@ -186,31 +186,6 @@ async def test_an_acknowledgement_goes_no_further_than_the_producers_account(
     assert await producer.refused() == ['nats: permissions violation for publish to "sse.other.forged"']
     assert (await reader.source("other").state(), await command(nats, "get", "other")) == before
     assert heard.pending_msgs == 0
-
-
-async def test_in_one_account_an_acknowledgement_is_stored_where_the_producer_says(tmp_path: Path) -> None:
-    """Why producers have accounts of their own. Once this fails NATS judges replies, and one account may do."""
-    rules = '{publish: ["sse.acme.>"], subscribe: ["_INBOX_acme.>"]}'
-    config = (
-        f'authorization {{ users: [{{user: "root", password: "{HASH}"}},'
-        f' {{user: "acme-producer", password: "{HASH}", permissions: {rules}}}] }}'
-    )
-    async with (
-        NatsServer(tmp_path, config=config) as server,
-        entered(server, "root") as root,
-        entered(server, "acme-producer", inbox_prefix("acme")) as held,
-    ):
-        context = root.client.jetstream()
-        for tenant in ("acme", "other"):
-            await context.add_stream(name=f"SSE_{tenant}", subjects=[f"sse.{tenant}.>"])
-        bucket = await context.create_key_value(bucket="slipstream_tenants")
-        await bucket.put("other", b"document")
-        for reply in ("sse.other.forged", "$KV.slipstream_tenants.other"):
-            await held.client.publish("sse.acme.a", b"1", reply=reply)
-        await held.client.jetstream().publish("sse.acme.a", b"2")
-        assert await held.refused() == []
-        assert (await context.get_msg("SSE_other", 1)).subject == "sse.other.forged"
-        assert (await bucket.get("other")).value == b'{"stream":"SSE_acme","seq":2}'
 
 
 async def test_an_edge_does_all_its_work(nats: NatsServer, tmp_path: Path) -> None:

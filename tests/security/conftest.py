@@ -17,7 +17,7 @@ __all__ = ["nats", "no_errors_logged", "pytest_asyncio_loop_factories"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "attack(name): the row of tests/security/attacks.py that a test tries")
+    config.addinivalue_line("markers", "attack(name): the row of tests/security/attacks.yaml that a test tries")
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
