@@ -25,8 +25,8 @@ def module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServ
 async def nats(module_server: NatsServer) -> NatsServer:
     """The module's server; a test may kill or freeze it."""
     if module_server.alive:
-        # Not asked whether it is well: a stream that is removed while somebody makes it stays on disk, and /healthz never
-        # gets over that (nats-server 2.15.1, measured).
+        # Not asked whether it is well: a stream that is removed while somebody makes it stays on disk, and /healthz
+        # never gets over that (nats-server 2.15.1, measured).
         module_server.resume()
     else:
         await module_server.start()
