@@ -114,7 +114,8 @@ class EventSource:
             while stream.ended is None:
                 await stream.advance()
                 for event in itertools.chain.from_iterable(map(parser.feed, stream.blocks)):
-                    (self.controls if event.event.startswith("stream.") else self.events).append(event)
+                    ours = event.event == "error" or event.event.startswith("stream.")
+                    (self.controls if ours else self.events).append(event)
                 stream.blocks.clear()
                 self._last_id, self._retry = parser.last_id, parser.retry or self._retry
         finally:
@@ -167,7 +168,10 @@ async def test_streams_go_on_through_the_death_of_every_edge_and_of_nats(started
         places = [Position.parse(event.id) for event in reader.events]
         # Every event of the tenant matches, so the numbers have no holes.
         assert [place.seq for place in places] == list(range(1, len(places) + 1)), name
-        assert {event.event for event in reader.controls} <= {"stream.ready", "stream.checkpoint"}
+        # An edge that has just begun to listen tells who comes to come back.
+        errors = [json.loads(event.data)["code"] for event in reader.controls if event.event == "error"]
+        assert set(errors) <= {"SSE_UPSTREAM_UNAVAILABLE"}
+        assert {event.event for event in reader.controls} <= {"stream.ready", "stream.checkpoint", "error"}
         assert reader.connects >= 2, "one of the two edges that died had this reader"
         assert all(json.loads(event.data) for event in reader.events)
 

@@ -219,7 +219,8 @@ class Link:
         client = Client(self._discovered, shunned=shunned)
 
         async def lost() -> None:
-            self._lose(client)
+            if client is self._client:
+                self._lose(client)
 
         options: dict[str, Any] = {
             "dont_randomize": True,
