@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.servers import HOST
+from tests.web import served
 
 
 class AuthorizerServer:
@@ -41,14 +41,9 @@ class AuthorizerServer:
         server = cls()
         app = web.Application(client_max_size=16 * 1_024 * 1_024)
         app.router.add_route("*", "/{path:.*}", server._answer)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, HOST, 0).start()
-            server.url = f"http://{HOST}:{runner.addresses[0][1]}/allow"
+        async with served(app) as origin:
+            server.url = f"{origin}/allow"
             yield server
-        finally:
-            await runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.paths.append(request.path)

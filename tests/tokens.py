@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from slipstream.auth.mint import SigningKey, private_key
-from tests.servers import HOST
+from tests.web import served
 
 ISSUER = "https://id.example"
 TENANT = "acme"
@@ -109,14 +109,9 @@ class JwksServer:
         server.keys = list(keys)
         app = web.Application()
         app.router.add_get("/{path:.*}", server._answer)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, HOST, 0).start()
-            server.url = f"http://{HOST}:{runner.addresses[0][1]}/jwks.json"
+        async with served(app) as origin:
+            server.url = f"{origin}/jwks.json"
             yield server
-        finally:
-            await runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.asked.append(request.path)

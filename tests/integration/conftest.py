@@ -8,7 +8,9 @@ import pytest
 import uvloop
 
 from tests.integration.cluster import Cluster
+from tests.integration.guarded import KEY
 from tests.servers import NatsServer
+from tests.tokens import JwksServer
 
 _LOOPS = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
 
@@ -33,6 +35,13 @@ def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
 async def cluster(nats: NatsServer) -> AsyncIterator[Cluster]:
     async with Cluster.on(nats) as one:
         yield one
+
+
+@pytest.fixture
+async def keys() -> AsyncIterator[JwksServer]:
+    """Where the keys of the issuer of `guarded.minted` stand."""
+    async with JwksServer.serving(KEY) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

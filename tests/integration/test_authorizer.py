@@ -24,12 +24,6 @@ SAME = "Sec-Fetch-Site: same-origin"
 
 
 @pytest.fixture
-async def keys() -> AsyncIterator[JwksServer]:
-    async with JwksServer.serving(KEY) as server:
-        yield server
-
-
-@pytest.fixture
 async def webhook() -> AsyncIterator[AuthorizerServer]:
     async with AuthorizerServer.serving() as server:
         yield server

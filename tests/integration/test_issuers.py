@@ -17,12 +17,6 @@ LOOPS = ("uvloop",)
 
 
 @pytest.fixture
-async def keys() -> AsyncIterator[JwksServer]:
-    async with JwksServer.serving(KEY) as server:
-        yield server
-
-
-@pytest.fixture
 async def running(cluster: Cluster, keys: JwksServer, tmp_path: Path) -> AsyncIterator[Running]:
     async with guarded(cluster, keys, tmp_path) as one:
         yield one

@@ -17,7 +17,7 @@ from slipstream.client.publish import body_of
 from slipstream.demo import earthquakes
 from slipstream.protocol.retry import BASE_HEADER, POLICY_HEADER, Terms
 from tests.integration.cluster import Cluster, text_of
-from tests.integration.guarded import KEY, applied, bearer, guarded, minted
+from tests.integration.guarded import applied, bearer, guarded, minted
 from tests.integration.test_bad_input import JSON, problem
 from tests.integration.wire import Answer, call, until
 from tests.negotiation import ROWS
@@ -31,12 +31,6 @@ EVENT_SOURCE = "Accept: text/event-stream"
 WISH = "max-jitter=50ms, backoff=exponential, idempotency-aware=true, max-attempts=3"
 MADE: list[Publisher] = []
 ANY = "max-jitter=1500ms, backoff=exponential, idempotency-aware=false, max-attempts=5, retryable=(408 429 5xx)"
-
-
-@pytest.fixture
-async def keys() -> AsyncIterator[JwksServer]:
-    async with JwksServer.serving(KEY) as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from slipstream.edge import revocations as handlers
 from slipstream.fanout.connection import Ending
 from tests.faults.proxy import Proxy, Weather
 from tests.integration.cluster import Cluster
-from tests.integration.guarded import KEY, bearer, get, guarded, minted, opened, post
+from tests.integration.guarded import bearer, get, guarded, minted, opened, post
 from tests.integration.test_bad_input import JSON, problem
 from tests.integration.wire import Answer, Stream, call, until
 from tests.servers import HOST
@@ -35,12 +35,6 @@ AGO: dict[str, Any] = {"iat": int(time.time()) - 100, "exp": int(time.time()) + 
 def later() -> dict[str, Any]:
     """Issued after whatever was revoked, by a clock that is a little ahead."""
     return {"iat": int(time.time()) + 20}
-
-
-@pytest.fixture
-async def keys() -> AsyncIterator[JwksServer]:
-    async with JwksServer.serving(KEY) as server:
-        yield server
 
 
 @asynccontextmanager

@@ -15,18 +15,12 @@ from slipstream.auth.revocations import Kind, Revocation
 from slipstream.fanout.connection import Ending
 from slipstream.tenants.model import Tenant
 from tests.integration.cluster import Cluster
-from tests.integration.guarded import KEY, bearer, get, guarded, minted, opened
+from tests.integration.guarded import bearer, get, guarded, minted, opened
 from tests.integration.test_bad_input import problem
 from tests.integration.wire import Answer, Stream, call, until
 from tests.tokens import JwksServer, ec_key, token
 
 LOOPS = ("uvloop",)
-
-
-@pytest.fixture
-async def keys() -> AsyncIterator[JwksServer]:
-    async with JwksServer.serving(KEY) as server:
-        yield server
 
 
 @pytest.fixture

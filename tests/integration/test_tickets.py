@@ -14,8 +14,9 @@ import pytest
 from slipstream.app import Running
 from slipstream.auth.ticket import LIFE, day_of, seal
 from slipstream.demo import earthquakes
+from tests.contract.pod import freeze
 from tests.integration.cluster import Cluster, text_of
-from tests.integration.guarded import KEY, PATH, applied, bearer, get, guarded, minted, opened
+from tests.integration.guarded import PATH, applied, bearer, get, guarded, minted, opened
 from tests.integration.test_bad_input import JSON, problem
 from tests.integration.test_refusals import EVENT_SOURCE, short_stream
 from tests.integration.wire import Answer, Head, call, until
@@ -27,12 +28,6 @@ TICKETS, POLLS = "/v1/tickets", "/v1/poll"
 QUAKES = list(itertools.islice(earthquakes(), 8))
 SAME, CROSS = "Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site"
 APP = "https://app.example.com"
-
-
-@pytest.fixture
-async def keys() -> AsyncIterator[JwksServer]:
-    async with JwksServer.serving(KEY) as server:
-        yield server
 
 
 @pytest.fixture
@@ -271,7 +266,7 @@ async def test_without_nats_nobody_is_let_in_and_everybody_may_come_back(
     url = await ticket(one, text)
     await other.services.tickets.key(day_of(time.time()))
     monkeypatch.setattr(other.services.tickets._bucket._api, "timeout", 0.2)  # type: ignore[attr-defined]
-    cluster.nats.pause()
+    await freeze(cluster.nats)
     try:
         for extra in ((), (f"Cookie: __Host-slipstream={text}",)):
             answer = await get(other, url, SAME, EVENT_SOURCE, *extra)

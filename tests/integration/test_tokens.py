@@ -17,7 +17,7 @@ from slipstream.fanout.connection import Ending
 from slipstream.jetstream.bucket import Bucket
 from slipstream.protocol.position import Position
 from tests.integration.cluster import Cluster, text_of
-from tests.integration.guarded import KEY, PATH, applied, bearer, get, guarded, minted, opened, post
+from tests.integration.guarded import PATH, applied, bearer, get, guarded, minted, opened, post
 from tests.integration.test_bad_input import JSON, problem
 from tests.integration.wire import call, until
 from tests.tokens import JwksServer, rsa_key
@@ -26,12 +26,6 @@ LOOPS = ("uvloop",)
 
 QUAKES = list(itertools.islice(earthquakes(), 40))
 SAME = "Sec-Fetch-Site: same-origin"
-
-
-@pytest.fixture
-async def keys() -> AsyncIterator[JwksServer]:
-    async with JwksServer.serving(KEY) as server:
-        yield server
 
 
 @pytest.fixture

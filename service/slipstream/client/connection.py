@@ -8,6 +8,7 @@ from typing import Final, Self
 from urllib.parse import quote, urlencode, urlsplit
 
 from slipstream.client.http import Head, HttpError, Response
+from slipstream.protocol.retry import HEADER, Preferences
 
 READ_BYTES: Final = 64 * 1024
 _PORTS: Final = MappingProxyType({"http": 80, "https": 443})
@@ -22,6 +23,10 @@ class Endpoint:
     secure: bool
     authority: str
     target: str
+
+    def context(self, given: ssl.SSLContext | None) -> ssl.SSLContext | None:
+        """What to check the server with: what was given, else the system's authorities; None for plain http."""
+        return given or (ssl.create_default_context() if self.secure else None)
 
     @classmethod
     def parse(cls, url: str, default_path: str, parameters: list[tuple[str, str]]) -> Self:
@@ -43,6 +48,16 @@ class Endpoint:
             parts.netloc,
             f"{path}?{query}" if query else path,
         )
+
+
+def caller(tenant: str | None, token: str | None, preferences: Preferences) -> dict[str, str]:
+    """The headers that say who asks, and how it would try again; those that would say nothing are left out."""
+    named = {
+        "X-Tenant-ID": tenant,
+        "Authorization": f"Bearer {token}" if token else None,
+        HEADER: str(preferences),
+    }
+    return {name: value for name, value in named.items() if value}
 
 
 def request(endpoint: Endpoint, headers: dict[str, str], method: str = "GET", body: bytes | None = None) -> bytes:

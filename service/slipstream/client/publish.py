@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Self
 
 from slipstream.client.answer import Later, Refused, agreed, judge
-from slipstream.client.connection import Connection, Endpoint, request
+from slipstream.client.connection import Connection, Endpoint, caller, request
 from slipstream.client.http import Head, HttpError
 from slipstream.client.retry import RetryState, asked_for
 from slipstream.client.stream import PATH
-from slipstream.protocol.retry import HEADER, Backoff, Preferences
+from slipstream.protocol.retry import Backoff, Preferences
 
 WINDOW_SECONDS: Final = 120.0
 """For so long JetStream knows an event again by its id; later a retry would store it twice."""
@@ -81,15 +81,10 @@ class Publisher:
             "Accept": "application/json, application/problem+json",
             "Accept-Encoding": "identity",
             "Content-Type": "application/json",
+            **caller(tenant, token, preferences),
         }
-        if tenant:
-            self._headers["X-Tenant-ID"] = tenant
-        if token:
-            self._headers["Authorization"] = f"Bearer {token}"
-        if asked := str(preferences):
-            self._headers[HEADER] = asked
         request(self._endpoint, self._headers)  # Fails here and now, not at the first event.
-        self._context = context or (ssl.create_default_context() if self._endpoint.secure else None)
+        self._context = self._endpoint.context(context)
         self._terms = asked_for(preferences)
         self._answer_seconds = answer_seconds
         self._roll = roll

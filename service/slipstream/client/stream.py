@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from slipstream.client.answer import Later, Refused, agreed, heartbeat_seconds, is_stream, judge, judge_error
-from slipstream.client.connection import Connection, Endpoint, request
+from slipstream.client.connection import Connection, Endpoint, caller, request
 from slipstream.client.http import HttpError
 from slipstream.client.order import GAP, Order, OrderViolation, is_control
 from slipstream.client.parser import Message, Parser
 from slipstream.client.retry import RetryState, asked_for
-from slipstream.protocol.retry import HEADER, Backoff, Preferences
+from slipstream.protocol.retry import Backoff, Preferences
 
 PATH: Final = "/v1/events"
 SILENT_HEARTBEATS: Final = 2.5
@@ -101,19 +101,14 @@ class Stream:
             "Accept-Encoding": "identity",
             "Cache-Control": "no-store",
             "Connection": "close",
+            **caller(tenant, token, preferences),
         }
-        if tenant:
-            self._headers["X-Tenant-ID"] = tenant
-        if token:
-            self._headers["Authorization"] = f"Bearer {token}"
-        if asked := str(preferences):
-            self._headers[HEADER] = asked
         self.last_event_id = last_event_id or ""
         self.counters = Counters()
         self.retry = RetryState(asked_for(preferences)) if retry is None else retry
         self._order = Order(last_event_id)
         self._request()  # Fails here and now, not at the first reconnect.
-        self._context = context or (ssl.create_default_context() if self._endpoint.secure else None)
+        self._context = self._endpoint.context(context)
         self._control = control
         self._connect_seconds = connect_seconds
         self._silence_default = self._silence = silence_seconds

@@ -21,24 +21,26 @@ _SLICE: Final = 100
 class Session:
     """One open stream.
 
-    token: by which it is open, None without authentication. address: the client's. opened_at: Unix seconds.
+    token: by which it is open, None without authentication. opened_at: Unix seconds.
     """
 
-    __slots__ = ("address", "connection", "opened_at", "place", "token")
+    __slots__ = ("connection", "opened_at", "place", "token")
 
-    def __init__(
-        self, connection: Connection, token: Token | None, place: Place, *, address: str, opened_at: int
-    ) -> None:
+    def __init__(self, connection: Connection, token: Token | None, place: Place, *, opened_at: int) -> None:
         self.connection = connection
         self.token = token
         self.place = place
-        self.address = address
         self.opened_at = opened_at
 
     @property
     def number(self) -> int:
         """By which its process names it."""
         return self.connection.number
+
+    @property
+    def address(self) -> str:
+        """The client's."""
+        return self.place.address
 
     @property
     def tenant(self) -> str:

@@ -98,9 +98,7 @@ async def _hand_over(
     lifetime = None if grant.token is None else lifetime_of(grant.token, trace_of(request).trace_id)
     connection = hub.admit(following, fd, number, view, begun, opening, lifetime=lifetime)
     if connection.open:
-        services.sessions.open(
-            Session(connection, grant.token, place, address=place.address, opened_at=int(time.time()))
-        )
+        services.sessions.open(Session(connection, grant.token, place, opened_at=int(time.time())))
 
 
 def _first(request: web.Request, grant: Grant, stream: str, begun: Start, view: View) -> bytes:

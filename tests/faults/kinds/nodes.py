@@ -21,6 +21,14 @@ async def _settled(world: World, *nodes: NatsServer) -> None:
     await world.control.until_whole([f"SSE_{tenant}" for tenant in TENANTS])
 
 
+async def _killed(world: World, dice: random.Random, *nodes: NatsServer) -> None:
+    """SIGKILL of these nodes at once, which are started again after 0.5 to 2 s."""
+    with world.away(*nodes):
+        await asyncio.gather(*(node.kill() for node in nodes))
+        await asyncio.sleep(dice.uniform(0.5, 2.0))
+    await _settled(world, *nodes)
+
+
 @fault(
     "follower-kill",
     does="SIGKILL of a node that leads no tenant's stream",
@@ -31,10 +39,7 @@ async def _settled(world: World, *nodes: NatsServer) -> None:
 async def follower_kill(world: World, dice: random.Random) -> str:
     leaders = {await world.control.leader(f"SSE_{tenant}") for tenant in TENANTS}
     node = dice.choice([node for number, node in enumerate(world.cluster.nodes) if number not in leaders])
-    with world.away(node):
-        await node.kill()
-        await asyncio.sleep(dice.uniform(0.5, 2.0))
-    await _settled(world, node)
+    await _killed(world, dice, node)
     return node.name
 
 
@@ -47,10 +52,7 @@ async def follower_kill(world: World, dice: random.Random) -> str:
 )
 async def leader_kill(world: World, dice: random.Random) -> str:
     stream, node = await _leader(world, dice)
-    with world.away(node):
-        await node.kill()
-        await asyncio.sleep(dice.uniform(0.5, 2.0))
-    await _settled(world, node)
+    await _killed(world, dice, node)
     return f"{node.name}, the leader of {stream}"
 
 
@@ -62,11 +64,7 @@ async def leader_kill(world: World, dice: random.Random) -> str:
     touches="nodes edges network clients history",
 )
 async def all_kill(world: World, dice: random.Random) -> str:
-    nodes = world.cluster.nodes
-    with world.away(*nodes):
-        await asyncio.gather(*(node.kill() for node in nodes))
-        await asyncio.sleep(dice.uniform(0.5, 2.0))
-    await _settled(world, *nodes)
+    await _killed(world, dice, *world.cluster.nodes)
     return f"{NODES} nodes"
 
 

@@ -27,7 +27,7 @@ class Kept:
 def session(number: int, subject: str, tenant: str = "acme") -> Session:
     token = Token(subject, tenant, frozenset(), EVERYTHING, (), AT + 60, AT + 50, None, "i", AT)
     place: Any = Kept()
-    return Session(Connection(-1, number, NOTHING, 0), token, place, address="192.0.2.1", opened_at=AT)
+    return Session(Connection(-1, number, NOTHING, 0), token, place, opened_at=AT)
 
 
 async def test_those_concerned_end_in_slices_and_one_that_fails_keeps_no_other(

@@ -17,7 +17,7 @@ AUDIENCE: Any = None
 async def session(grants: OneProcess, number: int) -> Session:
     place = Place(grants, Addresses(0), "192.0.2.1")
     await place.take(tenant_key("acme"), None)
-    return Session(Connection(-1, number, AUDIENCE, 0), None, place, address="192.0.2.1", opened_at=1)
+    return Session(Connection(-1, number, AUDIENCE, 0), None, place, opened_at=1)
 
 
 async def test_a_stream_is_known_until_it_ends_and_then_has_no_place() -> None:
@@ -26,6 +26,7 @@ async def test_a_stream_is_known_until_it_ends_and_then_has_no_place() -> None:
     sessions.open(one)
     sessions.open(other)
     assert one.place.kept
+    assert one.address == "192.0.2.1"
     assert sessions.get(7) is one
     assert [found async for found in sessions.walk()] == [one, other]
     for _ in range(2):
