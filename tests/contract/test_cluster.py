@@ -5,12 +5,13 @@ Every test ends with the same question: is each event that was acknowledged ther
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
 
+from slipstream.jetstream.api import ApiError
 from slipstream.jetstream.bucket import Bucket
 from slipstream.jetstream.lease_bucket import lease_bucket
 from slipstream.jetstream.prober import Prober
@@ -97,15 +98,20 @@ class Scene:
 
 async def make(pod: Pod, tenant: str) -> None:
     """The tenant's stream, as soon as the cluster has a leader again: the test before may have taken it away."""
+    await made(lambda: pod.ensure(tenant, _COPIES))
 
-    async def made() -> bool:
+
+async def made(make: Callable[[], Awaitable[object]]) -> None:
+    """Make it, as soon as the cluster can: for some seconds after its birth it knows of no peers."""
+
+    async def tried() -> bool:
         try:
-            await pod.ensure(tenant, _COPIES)
-        except SlipstreamError:
+            await make()
+        except (SlipstreamError, ApiError):
             return False
         return True
 
-    await wait_until(made, seconds=_SECONDS, what="the stream is made")
+    await wait_until(tried, seconds=_SECONDS, what="it is made")
 
 
 @asynccontextmanager
@@ -151,8 +157,8 @@ async def test_what_is_made_has_three_copies_in_a_cluster_and_one_on_a_server(
 ) -> None:
     for urls, copies in ((",".join(cluster.urls), 3), (nats.url, 1)):
         async with Pod(urls) as pod:
-            await Bucket(pod.api).ensure()
-            await lease_bucket(pod.api).ensure()
+            await made(Bucket(pod.api).ensure)
+            await made(lease_bucket(pod.api).ensure)
             prober = Prober(pod.link, pod.feed_link, "copies")
             assert await prober._ask(pod.link.client, 5.0) is None
             for name in ("KV_slipstream_tenants", lease_bucket(pod.api).stream, PROBE_STREAM):
