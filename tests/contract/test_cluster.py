@@ -155,15 +155,23 @@ def whole(cluster: Cluster) -> Iterator[None]:
 async def test_what_is_made_has_three_copies_in_a_cluster_and_one_on_a_server(
     cluster: Cluster, nats: NatsServer
 ) -> None:
-    for urls, copies in ((",".join(cluster.urls), 3), (nats.url, 1)):
-        async with Pod(urls) as pod:
-            await made(Bucket(pod.api).ensure)
-            await made(lease_bucket(pod.api).ensure)
-            prober = Prober(pod.link, pod.feed_link, "copies")
-            assert await prober._ask(pod.link.client, 5.0) is None
-            for name in ("KV_slipstream_tenants", lease_bucket(pod.api).stream, PROBE_STREAM):
-                info = await pod.api.call(f"STREAM.INFO.{name}")
-                assert (name, info["config"]["num_replicas"]) == (name, copies)
+    await _makes(",".join(cluster.urls), 3)
+    await _makes(nats.url, 1)
+
+
+async def _makes(urls: str, copies: int) -> None:
+    async with Pod(urls) as pod:
+        await made(Bucket(pod.api).ensure)
+        await made(lease_bucket(pod.api).ensure)
+        prober = Prober(pod.link, pod.feed_link, "copies")
+
+        async def probed() -> bool:
+            return await prober._ask(pod.link.client, 5.0) is None
+
+        await wait_until(probed, seconds=_SECONDS, what="the probe is answered")
+        for name in ("KV_slipstream_tenants", lease_bucket(pod.api).stream, PROBE_STREAM):
+            info = await pod.api.call(f"STREAM.INFO.{name}")
+            assert (name, info["config"]["num_replicas"]) == (name, copies)
 
 
 @pytest.mark.usefixtures("whole")
