@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 from nats.errors import Error
 
@@ -13,12 +14,13 @@ from tests.process import wait_until
 from tests.proof.checker import Event
 from tests.proof.eras import Era, judge_eras
 from tests.proof.plan import QUAKES, demo_items
-from tests.servers import apply_tenant
+from tests.servers import apply_tenant, http_get
 
 ACK_SECONDS = 2.0
 AGAIN_SECONDS = 0.1
 STORED_SECONDS = 45.0
 SEEN_SECONDS = 45.0
+KNOWN_SECONDS = 30.0
 
 
 class Scene:
@@ -50,6 +52,7 @@ class Scene:
         """A fresh tenant with its readers; the tenant stays, for the cluster ends soon anyway."""
         scene = cls(world, world.fresh(kind), spec)
         await scene.apply()
+        await wait_until(scene.known, seconds=KNOWN_SECONDS, what=f"all edges know {scene.tenant}")
         try:
             for guest in scene.guests:
                 guest.come()
@@ -67,6 +70,22 @@ class Scene:
         """Make the tenant, or its stream anew."""
         cluster = self._world.cluster
         await apply_tenant(cluster.folder, self.tenant, self._spec, nats_url=",".join(cluster.urls))
+
+    async def known(self) -> bool:
+        """Whether every edge knows the tenant. To one that stood still meanwhile it is nobody: 404 ends a reader.
+
+        Who is away will know all tenants before it is ready.
+        """
+        for edge in self._world.cluster.edges:
+            try:
+                status, _ = await http_get(edge.port, f"/v1/poll?tenant={self.tenant}")
+            except TimeoutError:
+                return False
+            except OSError:
+                continue
+            if status == HTTPStatus.NOT_FOUND:
+                return False
+        return True
 
     async def publish(self, count: int) -> None:
         """Store so many events, each acknowledged before the next."""

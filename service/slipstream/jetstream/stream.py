@@ -34,6 +34,11 @@ class Shape(NamedTuple):
     replicas: int
 
 
+NO_PEERS: Final = 10005
+"""The server's number for: not enough nodes that are there could hold it. They may come."""
+
+_UNAVAILABLE: Final = 503
+
 _HEARD_NS: Final = 3_000_000_000
 
 
@@ -207,9 +212,12 @@ async def remove(api: Api, tenant: str) -> bool:
 
 
 def _refused(stream: str, error: ApiError) -> SlipstreamError:
+    if error.err_code == NO_PEERS or error.code == _UNAVAILABLE:
+        return SlipstreamError(
+            Code.UPSTREAM_UNAVAILABLE, f"JetStream cannot place {stream} now: {error}", retry_after=5.0
+        )
     return SlipstreamError(
         Code.UPSTREAM_UNAVAILABLE,
         f"JetStream refused {stream}: {error.description} ({error.err_code}). NATS reserves max_bytes: the sum over all"
         " tenants must fit the server's max_file_store.",
-        retry_after=5.0,
     )

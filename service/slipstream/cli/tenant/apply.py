@@ -44,28 +44,27 @@ def apply(
     tenants = _read(file)
 
     async def work(settings: "Settings", api: "Api") -> None:
-        await _stores(api)
         for tenant in tenants:
-            typer.echo(f"tenant {tenant.name} {await apply_tenant(api, settings, tenant)}")
+            typer.echo(f"tenant {tenant.name} {await _patiently(api, settings, tenant)}")
 
     with_nats(work)
 
 
-async def _stores(api: "Api") -> None:
-    """Wait until JetStream keeps the tenants' bucket, and say once why it has to be waited for.
+async def _patiently(api: "Api", settings: "Settings", tenant: "Tenant") -> Outcome:
+    """Apply it, again for 20 s where that may help, and say once why it has to be waited for.
 
-    A cluster that is just born answers before it has enough nodes to store anything ("no suitable peers", 10005) or a
-    leader (silence). Raises what `Bucket.ensure` does, after 20 s.
+    A cluster that is just born, or has just lost a node, answers before it has enough nodes to store anything ("no
+    suitable peers", 10005) or a leader (silence). Raises what `apply_tenant` does.
     """
-    from slipstream.jetstream.bucket import Bucket  # noqa: PLC0415 - heavy
     from slipstream.protocol.errors import Code, SlipstreamError  # noqa: PLC0415 - heavy
 
     until, told = time.monotonic() + _BIRTH_SECONDS, False
     while True:
         try:
-            return await Bucket(api).ensure()
+            return await apply_tenant(api, settings, tenant)
         except SlipstreamError as error:
-            if error.code is not Code.UPSTREAM_UNAVAILABLE or time.monotonic() > until:
+            passing = error.code is Code.UPSTREAM_UNAVAILABLE and error.retry_after is not None
+            if not passing or time.monotonic() > until:
                 raise
             if not told:
                 told = True
