@@ -1,9 +1,11 @@
 """Requests that cost more than they weigh."""
 
 import asyncio
+import gc
 import gzip
 import json
 import time
+from collections.abc import Awaitable, Callable
 from typing import Self
 
 import pytest
@@ -23,6 +25,8 @@ LOOPS = ("uvloop",)
 NDJSON = "Content-Type: application/x-ndjson"
 DEARER = 20
 """How much more than an ordinary JSON text of the same length a body may cost in one turn of the loop."""
+
+TRIES = 4
 
 MANY = 60_000
 MEMBERS = ",".join(f'"m{number}":1' for number in range(MANY))
@@ -60,6 +64,20 @@ class Pulse:
             self.worst, last = max(self.worst, now - last), now
 
 
+async def bounded(attacked: Callable[[], Awaitable[None]], parsed: int, skipped: int = 0) -> None:
+    """An attack is dear each time it is tried; what else this process does in between is not."""
+    tries = []
+    for _ in range(TRIES):
+        gc.collect()
+        async with Pulse() as pulse:
+            await attacked()
+        most = DEARER * ordinary(parsed) + ordinary(skipped)
+        tries.append((pulse.worst, most))
+        if pulse.worst < most:
+            return
+    pytest.fail(f"the loop stood still each time, (seconds of CPU, the most allowed): {tries}")
+
+
 @attack("JSON that costs more than its bytes")
 @pytest.mark.parametrize(
     "body",
@@ -90,10 +108,11 @@ class Pulse:
 )
 @pytest.mark.parametrize("kind", [JSON, NDJSON, "Content-Type: application/cloudevents+json"])
 async def test_no_json_stops_the_loop(cluster: Cluster, running: Running, body: str, kind: str) -> None:
-    async with Pulse() as pulse:
+    async def attacked() -> None:
         answer = await call(running.server.port, cluster.target(), kind, method="POST", body=body.encode())
-    assert answer.status in (400, 413), answer
-    assert pulse.worst < DEARER * ordinary(len(body))
+        assert answer.status in (400, 413), answer
+
+    await bounded(attacked, len(body))
 
 
 @attack("JSON that costs more than its bytes")
@@ -114,10 +133,11 @@ async def test_a_request_names_a_bounded_number_of_things(cluster: Cluster, runn
         for path in ("/v1/events", "/v1/poll"):
             problem(await call(port, cluster.target(query, path)), 400, "BAD_REQUEST")
     for body in (b'{"topic":"a","data":1}\n' * 1001, b"\n" * 4_000_000 + b'{"topic":"a","data":1}\n' * 1001):
-        async with Pulse() as pulse:
-            answer = await call(port, cluster.target(), NDJSON, method="POST", body=body)
-        problem(answer, 413, "BAD_REQUEST")
-        assert pulse.worst < DEARER * ordinary(100_000) + ordinary(len(body))
+
+        async def attacked(body: bytes = body) -> None:
+            problem(await call(port, cluster.target(), NDJSON, method="POST", body=body), 413, "BAD_REQUEST")
+
+        await bounded(attacked, 100_000, skipped=len(body))
     packed = gzip.compress(b'{"topic":"a","data":1}\n' * 100_000)
     answer = await call(port, cluster.target(), NDJSON, "Content-Encoding: gzip", method="POST", body=packed)
     problem(answer, 413, "BAD_REQUEST")
