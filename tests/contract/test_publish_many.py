@@ -92,6 +92,7 @@ async def test_behind_one_that_nobody_acknowledged_nothing_is_sent(
     assert outcomes[-len(unsent) :] == unsent
     nats.resume()
     await until(lambda: pod.link.up, "the pod is back")
+    monkeypatch.undo()
     # What was sent is stored by now, what was not is not: trying all of it again stores each once.
     assert seqs(await pod.publisher.publish_many(tenant, events)) == list(range(1, 2_001))
     assert (await pod.source(tenant).state()).last_seq == 2_000

@@ -102,13 +102,16 @@ class Cluster:
             yield running
 
     async def publish(self, running: Running, events: Iterable[DemoEvent]) -> list[Stored]:
-        """Publish through the edge's store, one after the other."""
-        return [
+        """Publish through the edge's store, one after the other; the edge's tail has them, too, where it has one."""
+        stored = [
             await running.services.store.publish(
                 self.tenant, event["topic"], text_of(event).encode(), event=event["event"]
             )
             for event in events
         ]
+        tails = [tail for tail in running.services.hub.tails if tail.tenant == self.tenant and tail.attached.is_set()]
+        await until(lambda: all(tail.ring.last >= stored[-1].seq for tail in tails), "the edge has what was published")
+        return stored
 
     async def put(self, topic: str, data: bytes, headers: Mapping[str, str] | None = None) -> int:
         """Publish straight to NATS, past every check of ours; the sequence."""

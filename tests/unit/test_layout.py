@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import slipstream
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +38,7 @@ def pins(name: str) -> dict[str, str]:
     return dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^ ;\\]+)", (ROOT / name).read_text(), re.MULTILINE))
 
 
+@pytest.mark.timeout(200)
 def test_every_module_imports_alone_without_warnings(tmp_path: Path) -> None:
     names = [found.name for found in pkgutil.walk_packages(slipstream.__path__, "slipstream.")]
     modules = [name for name in names if not name.endswith("__main__")]
@@ -43,7 +46,7 @@ def test_every_module_imports_alone_without_warnings(tmp_path: Path) -> None:
     # Each is compiled once, although it is imported again with most of the others.
     command = [sys.executable, "-X", f"pycache_prefix={tmp_path}", "-c", ALONE, *modules]
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

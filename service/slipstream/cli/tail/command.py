@@ -146,7 +146,7 @@ def _open(path: Path) -> "Save":
     except OSError as error:
         fail(f"{path}: {error.strerror}", Status.WRONG)
     if opened.torn:
-        sys.stderr.write(f"slipstream: {path}: its last line is broken off; a new one is begun behind it\n")
+        sys.stderr.write(f"slipstream: {path}: its last line was broken off and is cut away\n")
     return opened
 
 

@@ -14,12 +14,16 @@ from slipstream.protocol.position import Position
 _LOOKED_AT: Final = 4 * 1024 * 1024
 """How far back the last line is looked for: 16 times the largest event by default."""
 
+_BEGIN: Final = b'{"id": "'
+"""How each line of ours begins."""
+
 
 class Save:
     """An open file that this process alone appends to.
 
     last_id: of the last whole line that was there, None where it tells none. torn: whether the file ended within a
-    line (a full disk, a power failure): what is appended begins on a line of its own.
+    line of ours (a power failure, a SIGKILL within a write of several pages): it is cut away, and its event comes
+    again, for it is after `last_id`. Whatever else lacks the end of its line gets it before what is appended.
     """
 
     def __init__(self, path: Path) -> None:
@@ -29,13 +33,16 @@ class Save:
             self._size = _regular(os.fstat(self._file))
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             begin = max(0, self._size - _LOOKED_AT)
-            end = os.pread(self._file, self._size - begin, begin)
+            whole, rest = _split(os.pread(self._file, self._size - begin, begin))
+            if rest:
+                self._size -= len(rest)
+                os.ftruncate(self._file, self._size)
         except BaseException:
             os.close(self._file)
             raise
-        self.torn = bool(end) and not end.endswith(b"\n")
-        self.last_id = _last_id(end)
-        self._ahead = b"\n" if self.torn else b""
+        self.torn = bool(rest)
+        self.last_id = _id_of(whole)
+        self._ahead = b"\n" if whole and not whole.endswith(b"\n") else b""
 
     def __enter__(self) -> Self:
         return self
@@ -67,12 +74,25 @@ def _regular(found: os.stat_result) -> int:
     return found.st_size
 
 
-def _last_id(end: bytes) -> str | None:
-    whole = end[: end.rfind(b"\n") + 1].splitlines()
-    if not whole:
+def _split(end: bytes) -> tuple[bytes, bytes]:
+    """The end of the file without, and then, what is the beginning of a line of ours and no more."""
+    begin = end.rfind(b"\n") + 1
+    rest = end[begin:]
+    if not (rest.startswith(_BEGIN) or _BEGIN.startswith(rest)):
+        return end, b""
+    try:
+        json.loads(rest)
+    except ValueError:
+        return end[:begin], rest
+    return end, b""
+
+
+def _id_of(whole: bytes) -> str | None:
+    lines = whole.splitlines()
+    if not lines:
         return None
     try:
-        id_ = json.loads(whole[-1])["id"]
+        id_ = json.loads(lines[-1])["id"]
         Position.parse(id_)
     except (ValueError, LookupError, TypeError, AttributeError, SlipstreamError):
         return None

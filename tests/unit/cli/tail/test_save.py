@@ -27,26 +27,42 @@ def test_lines_are_appended(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "last", "torn"),
+    ("text", "last"),
     [
-        ("", None, False),
-        (f"{row(1)}\n{row(2)}\n", "k3v9x2ab-2", False),
-        (f"{row(1)}\n{row(2)[:-3]}", "k3v9x2ab-1", True),
-        ("notes of mine\n", None, False),
-        ('["id"]\n', None, False),
-        ('{"id":7}\n', None, False),
-        ('{"id":"seven"}\n', None, False),
+        ("", None),
+        (f"{row(1)}\n{row(2)}\n", "k3v9x2ab-2"),
+        ("notes of mine\n", None),
+        ('["id"]\n', None),
+        ('{"id":7}\n', None),
+        ('{"id":"seven"}\n', None),
+        (f"{row(1)}\nnotes of mine, broken off", None),
+        (f"{row(1)}\n{row(2)}", "k3v9x2ab-2"),
+        ('{"id": "mine"}', None),
+        ("[", None),
     ],
 )
-def test_the_last_whole_line_tells_its_id(tmp_path: Path, text: str, last: str | None, *, torn: bool) -> None:
+def test_the_last_whole_line_tells_its_id(tmp_path: Path, text: str, last: str | None) -> None:
     path = tmp_path / "events"
     path.write_text(text)
     with Save(path) as save:
-        assert (save.last_id, save.torn) == (last, torn)
+        assert (save.last_id, save.torn) == (last, False)
         save.append(row(9))
         save.append(row(10))
-    end = f"\n{row(9)}\n" if torn else f"{row(9)}\n"
-    assert path.read_text() == f"{text}{end}{row(10)}\n"
+    end = "" if not text or text.endswith("\n") else "\n"
+    assert path.read_text() == f"{text}{end}{row(9)}\n{row(10)}\n"
+
+
+@pytest.mark.parametrize("before", ["", f"{row(1)}\n", f"notes of mine\n{row(1)}\n"])
+def test_a_line_that_was_broken_off_is_cut_away(tmp_path: Path, before: str) -> None:
+    """Wherever a SIGKILL hit: its event is after `last_id`, and comes again."""
+    path = tmp_path / "events"
+    line = row(2).encode()
+    for length in range(1, len(line)):
+        path.write_bytes(before.encode() + line[:length])
+        with Save(path) as save:
+            assert (save.torn, save.last_id) == (True, "k3v9x2ab-1" if before else None)
+            save.append(row(2))
+        assert path.read_text() == f"{before}{row(2)}\n"
 
 
 def test_no_two_processes_save_to_one_file(tmp_path: Path) -> None:
