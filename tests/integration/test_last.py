@@ -10,6 +10,7 @@ from slipstream.demo import flights
 from slipstream.protocol.position import Position
 from tests.integration.cluster import Cluster, text_of
 from tests.integration.wire import Stream, until
+from tests.servers import wait_until
 from tests.sse import Parsed
 
 pytestmark = pytest.mark.timeout(120)
@@ -111,7 +112,11 @@ async def test_readers_that_leave_half_way_leave_nothing_behind(cluster: Cluster
         await until(lambda: len(hub.reactor) == 0, "they are gone")
         await until(lambda: len(hub.snapshots) == 0, "nothing is kept")
         assert hub.snapshots.bytes == 0
-        names = (await cluster.api.call(f"CONSUMER.NAMES.SSE_{cluster.tenant}"))["consumers"]
-        assert not [name for name in names if name.startswith("last-")]
+
+        async def forgotten() -> bool:
+            names = (await cluster.api.call(f"CONSUMER.NAMES.SSE_{cluster.tenant}"))["consumers"]
+            return not any(name.startswith("last-") for name in names)
+
+        await wait_until(forgotten, seconds=10, what="its consumers are removed")
         stream = await cluster.stream(running.server.port, "since=last")
         assert seqs(await some(stream, 3_000)) == list(range(1, 3_001))

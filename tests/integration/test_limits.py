@@ -100,22 +100,31 @@ async def test_a_poll_that_waits_takes_a_place_of_the_tenant_and_gives_it_back(c
 async def test_polls_count_in_the_tenants_connect_rate(cluster: Cluster) -> None:
     await cluster.apply(quotas={"connect_rate": 1})
     async with cluster.edge() as running:
-        answers = [await call(running.server.port, cluster.target(path="/v1/poll")) for _ in range(2)]
-        assert [answer.status for answer in answers] == [200, 429]
+        polls = (call(running.server.port, cluster.target(path="/v1/poll")) for _ in range(10))
+        statuses = [answer.status for answer in await asyncio.gather(*polls)]
+        assert set(statuses) == {200, 429}, statuses
 
 
 async def test_a_crowd_of_all_tenants_is_told_to_come_back(cluster: Cluster) -> None:
-    async with cluster.edge(connect_rate=5) as running:
+    async with cluster.edge(connect_rate=2) as running:
         port = running.server.port
         answers = await asyncio.gather(*(call(port, cluster.target(path="/v1/poll")) for _ in range(30)))
         refused = [answer for answer in answers if answer.status != 200]
-        assert 20 <= len(refused) <= 25
+        assert 20 <= len(refused) <= 28
         for answer in refused:
             plain_status(answer, "OVERLOADED")
-        for _ in range(5):
-            answer = await call(port, cluster.target(path="/v1/poll"), EVENT_SOURCE)
-        told = [await call(port, cluster.target(), EVENT_SOURCE) for _ in range(3)]
-        short_stream(told[-1], "OVERLOADED")
+
+        async def short() -> Answer | None:
+            """What a stream is told that is not let in."""
+            wire = await cluster.wire(port)
+            await wire.send(request(cluster.target(), EVENT_SOURCE))
+            head = await wire.head()
+            return None if head.chunked else Answer(head.status, head.headers, await wire.rest())
+
+        told = [answer for answer in await asyncio.gather(*(short() for _ in range(20))) if answer is not None]
+        assert len(told) >= 10
+        for answer in told:
+            short_stream(answer, "OVERLOADED")
 
 
 BODY = 40_000
