@@ -139,13 +139,16 @@ async def test_rates_are_told_with_the_time_to_wait(cluster: Cluster) -> None:
     await cluster.apply(quotas={"connect_rate": 1, "publish_rate": 1})
     async with cluster.edge(lease=LEASE) as running:
         port = running.server.port
-        assert counted(await crowd(cluster, [port], 2)) == {200: 1, 429: 1}
+        assert set(counted(await crowd(cluster, [port], 10))) == {200, 429}
         events = b'[{"topic":"a","data":"x"},{"topic":"a","data":"y"}]'
         kind = "Content-Type: application/json"
-        stored, refused = [await call(port, cluster.target(), kind, method="POST", body=events) for _ in range(2)]
-        assert (stored.status, refused.status) == (200, 429)
-        assert refused.json["code"] == Code.QUOTA_EXCEEDED.value
-        assert int(refused.headers["retry-after"]) >= 1
+        posts = (call(port, cluster.target(), kind, method="POST", body=events) for _ in range(10))
+        answers = await asyncio.gather(*posts)
+        assert {answer.status for answer in answers} == {200, 429}
+        for refused in answers:
+            if refused.status == HTTPStatus.TOO_MANY_REQUESTS:
+                assert refused.json["code"] == Code.QUOTA_EXCEEDED.value
+                assert int(refused.headers["retry-after"]) >= 1
 
 
 async def test_a_request_that_fails_after_it_was_let_in_gives_its_place_back(
