@@ -17,7 +17,7 @@ from rich.markup import escape
 import tests.faults.kinds  # noqa: F401 - fills the registry
 from tests.faults.fault import KINDS
 from tests.faults.plan import SHORT, Orders, draw
-from tests.faults.report import table
+from tests.faults.report import lateness, table
 from tests.faults.result import Result
 from tests.faults.run import run
 from tests.proof.report import Progress
@@ -27,7 +27,7 @@ SPARE_SECONDS = 240.0
 """For start, the step that runs when time is over, and settling."""
 EXAMPLES = 40
 INTERRUPTED = 130
-TABLE_WIDTH = 150
+TABLE_WIDTH = 172
 
 
 def arguments() -> argparse.Namespace:
@@ -96,6 +96,10 @@ def _tell(console: Console, result: Result, folder: Path, *, keep: bool) -> int:
         f"{result.verdict.deliveries:,} deliveries judged",
         highlight=False,
     )
+    got = ", ".join(f"{count:,} {kind}" for kind, count in sorted(result.got.items()))
+    console.print(f"events by how they were read: {got}", highlight=False)
+    for line in lateness(result):
+        console.print(f"  [yellow]{escape(line)}[/]", highlight=False, soft_wrap=True)
     violations = [f"{one.step.name}: {text}" for one in result.injections for text in one.violations]
     for example in [*violations, *result.problems, *_rarest(result.verdict.examples)][:EXAMPLES]:
         console.print(f"  {escape(example)}", highlight=False, soft_wrap=True)

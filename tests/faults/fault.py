@@ -17,7 +17,8 @@ class Fault:
 
     does, undone, checks: what happens, how it ends, and what must hold beyond the general, for people. seconds: about
     how long it takes, calm not included. touches: two that touch the same are never injected at once. lacks: what
-    this machine has not got for it, "" if nothing.
+    this machine has not got for it, "" if nothing. promised: seconds within which everybody gets and stores events
+    again, the client's own retry not counted; None where nothing is promised.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Fault:
     touches: frozenset[str]
     lacks: Callable[[], str] = field(compare=False)
     inject: Inject = field(compare=False)
+    promised: float | None = None
 
 
 KINDS: Final[dict[str, Fault]] = {}
@@ -43,13 +45,15 @@ def fault(
     seconds: float,
     touches: str,
     lacks: Callable[[], str] = str,
+    promised: float | None = None,
 ) -> Callable[[Inject], Inject]:
     """Register a function as a kind."""
 
     def register(inject: Inject) -> Inject:
         if name in KINDS:
             raise ValueError(f"two faults are named {name}")
-        KINDS[name] = Fault(name, does, undone, checks, seconds, frozenset(touches.split()), lacks, inject)
+        touched = frozenset(touches.split())
+        KINDS[name] = Fault(name, does, undone, checks, seconds, touched, lacks, inject, promised)
         return inject
 
     return register

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from tests.faults.plan import Orders, Step
-from tests.faults.result import Injection
+from tests.faults.result import Injection, far
 from tests.faults.world import Violation, World
 from tests.proof.checker import Verdict
 from tests.servers import ServerError, wait_until
@@ -54,7 +54,7 @@ class Nemesis:
         await asyncio.sleep(STEADY_SECONDS)
         self._told(
             f"{step.name}: {'; '.join(one.notes) or 'done'}; pause of a client {one.client_pause:.1f} s"
-            f" ({one.slowest}), of a publisher {one.publisher_pause:.1f} s"
+            f" ({one.slowest}), without its retry {one.recovery:.1f} s, of a publisher {one.publisher_pause:.1f} s"
             + "".join(f"; BROKEN: {text}" for text in one.violations)
         )
 
@@ -94,8 +94,16 @@ class Nemesis:
 
     def _measure(self, one: Injection) -> None:
         pulses = [reader.pulse for reader in self._world.readers if reader.pulse is not None]
-        pauses = {pulse.name: pulse.longest(one.began, one.calm) for pulse in pulses}
-        one.slowest, one.client_pause = max(pauses.items(), key=lambda pair: pair[1])
+        pauses = [(pulse.name, pause) for pulse in pulses for pause in pulse.touching(one.began, one.calm)]
+        if pauses:
+            one.slowest, longest = max(pauses, key=lambda pair: pair[1].seconds)
+            one.client_pause = longest.seconds
+            name, recovery = max(pauses, key=lambda pair: pair[1].recovery)
+            one.recovery, one.why = recovery.recovery, f"{name}, {recovery}"
         one.publisher_pause = max(
             publisher.pulse.longest(one.began, one.calm) for publisher in self._world.load.publishers
         )
+        if len(one.step.kinds) == 1:
+            one.promised = self._orders.kinds[one.step.name].promised
+        if one.promised is not None and one.took > far(one.promised):
+            one.violations.append(f"it took {one.took:.1f} s ({one.why}); {one.promised:g} s were promised")

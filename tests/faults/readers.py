@@ -1,29 +1,23 @@
-"""The readers of a run: those of the proof, with a pulse, on every road that a reader can take."""
+"""A reader of a run: that of the proof, with a pulse."""
 
 import asyncio
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from tests.faults.cluster import Cluster
-from tests.faults.load import TENANTS, LoadBook
 from tests.faults.pulse import Pulse
 from tests.proof.book import Book
 from tests.proof.checker import Delivery
-from tests.proof.plan import FLIGHTS, ReaderPlan, Since
+from tests.proof.plan import ReaderPlan
 from tests.proof.reader import Reader, Tally
 from tests.sse import Parsed
 
 EVERYTHING = (">",)
-SOME = {
-    FLIGHTS: (("flights.*.ATL",), ("flights.DFW.*", "flights.LAX.>", "flights.*.SEA")),
-    "quakes": (("quakes.ci.*",), ("quakes.*.minor", "quakes.ak.>")),
-}
 
 
 class WatchedReader(Reader):
     """A reader that keeps the time of what it gets, and as a browser waits as long as the server asked.
 
-    pulse: None where it does not want everything, and so cannot tell a pause from quiet, or makes pauses by itself.
+    kind: how it reads, in a word. pulse: None where it does not want everything, and so cannot tell a pause from quiet,
+    or makes pauses by itself.
     """
 
     def __init__(
@@ -38,10 +32,12 @@ class WatchedReader(Reader):
         first: int,
     ) -> None:
         super().__init__(plan, ports, book, tally, texts, seed)
+        self.kind = _kind(plan)
         self._turn = first
         self.cutting = plan.filters != EVERYTHING
         self.pulse = None if self.cutting or plan.slow else Pulse(plan.name)
         self._retry_ms: int | None = None
+        self._why = ""
 
     @property
     def port(self) -> int:
@@ -53,40 +49,32 @@ class WatchedReader(Reader):
         goes_on = super()._take(event)
         if event.retry is not None:
             self._retry_ms = event.retry
+        if not goes_on:
+            self._why = f"{event.event} {event.data}"
         if self.pulse and len(self.history.items) > before and isinstance(self.history.items[-1], Delivery):
             self.pulse.beat(asyncio.get_running_loop().time())
         return goes_on
 
+    async def _connection(self, port: int) -> None:
+        self._why = "it ended"
+        try:
+            await super()._connection(port)
+        except (OSError, TimeoutError, EOFError) as error:
+            self._why = str(error) or type(error).__name__
+            raise
+
     async def _wait(self) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         if self.plan.browser and self._retry_ms is not None:
             await asyncio.sleep(self._retry_ms / 1000)
         else:
             await super()._wait()
+        if self.pulse is not None:
+            self.pulse.waited(loop.time() - began, self._why)
 
 
-def watchers(cluster: Cluster, books: Mapping[str, LoadBook], tally: Tally, seed: int) -> list[WatchedReader]:
-    """For each tenant: those who want everything, plain and as browsers do, on each road; those who want some of it and
-    break off by themselves; and one who is slow."""
-    edges = [edge.port for edge in cluster.edges]
-    fronts = [front.port for front in cluster.fronts]
-    roads = {"edges": edges, "proxies": fronts, "Caddy": [cluster.caddy.port]}
-    dice = random.Random(f"watchers/{seed}")
-    texts: dict[str, str] = {}
-    found: list[WatchedReader] = []
-
-    def add(road: str, kind: str, tenant: str, filters: tuple[str, ...]) -> None:
-        name = f"{tenant} {kind} {len(found)} by {road}"
-        since: Since = dice.choice(("now", "earliest"))
-        plan = ReaderPlan(name, tenant, filters, since, True, 0.0, kind == "browser", kind == "slow")
-        # Each begins at another edge, so that every edge is watched.
-        found.append(WatchedReader(plan, roads[road], books[tenant], tally, texts, seed, first=len(found)))
-
-    for tenant in TENANTS:
-        for kind in ("plain", "browser", "plain"):
-            for road in roads:
-                add(road, kind, tenant, EVERYTHING)
-        for filters in SOME[tenant]:
-            add("edges", "plain", tenant, filters)
-            add("Caddy", "browser", tenant, filters)
-        add("edges", "slow", tenant, EVERYTHING)
-    return found
+def _kind(plan: ReaderPlan) -> str:
+    if plan.since == "last":
+        return "last"
+    return "slow" if plan.slow else "gzip" if plan.gzip else "browser" if plan.browser else "plain"

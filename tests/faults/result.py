@@ -1,11 +1,22 @@
 """The figures of a run, and which step of it they belong to. Pure."""
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from tests.faults.plan import Step
 from tests.proof.checker import History, Verdict, place
+
+FAR_TIMES: Final = 4
+FAR_SECONDS: Final = 15.0
+"""An election that comes in between takes up to 9 s, and other work on the machine as long as it likes."""
+
+
+def far(promised: float) -> float:
+    """The seconds after which no machine is so slow that a promise of `promised` seconds was kept."""
+    return max(FAR_TIMES * promised, FAR_SECONDS)
 
 
 @dataclass(slots=True)
@@ -13,7 +24,8 @@ class Injection:
     """What one step did. began, ended, calm: when it began, when it was undone, when every reader had caught up.
 
     bounds: by tenant, the highest number acknowledged when it was calm again: what came before it, and after the step
-    before, is this step's.
+    before, is this step's. client_pause, slowest: the longest pause of a reader, and whose it was. recovery, why: the
+    longest one without the reader's own retry, and what it was made of. promised: the most that it may be.
     """
 
     step: Step
@@ -25,16 +37,29 @@ class Injection:
     bounds: dict[str, int] = field(default_factory=dict)
     client_pause: float = 0.0
     slowest: str = ""
+    recovery: float = 0.0
+    why: str = ""
     publisher_pause: float = 0.0
+    promised: float | None = None
     verdict: Verdict = field(default_factory=Verdict)
+
+    @property
+    def took(self) -> float:
+        """Until everybody could read and publish again, a reader's own retry not counted."""
+        return max(self.recovery, self.publisher_pause)
+
+    @property
+    def late(self) -> bool:
+        """Whether a promised time was missed, which fails a run only where it was missed by far."""
+        return self.promised is not None and self.took > self.promised
 
 
 @dataclass(slots=True)
 class Result:
     """All steps, and the verdict on all readers over the whole run.
 
-    rest: of the verdict, what no step has, as before the first. broken: acknowledgements that contradict each other.
-    problems: what else must not be. missed: kinds that there was no time for.
+    broken: acknowledgements that contradict each other. problems: what else must not be. missed: kinds that there was
+    no time for. got: how many events were got by how they were read.
     """
 
     seed: int
@@ -46,6 +71,7 @@ class Result:
     readers: int = 0
     problems: list[str] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
+    got: Counter[str] = field(default_factory=Counter)
 
     @property
     def passed(self) -> bool:
@@ -62,7 +88,7 @@ def windows(history: History, bounds: Sequence[int]) -> list[History]:
     starts = [0, *bounds]
     ends = [bound if history.end is None else min(bound, history.end) for bound in bounds]
     parts = [
-        History(history.name, history.filters, max(history.start, begin), [], end)
+        History(history.name, history.filters, max(history.start, begin), [], end, history.newest)
         for begin, end in zip(starts, [*ends, history.end], strict=True)
     ]
     for item in history.items:

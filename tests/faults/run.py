@@ -11,7 +11,8 @@ from tests.faults.control import Control
 from tests.faults.load import TENANTS, Load, LoadBook
 from tests.faults.nemesis import Nemesis
 from tests.faults.plan import Orders
-from tests.faults.readers import WatchedReader, watchers
+from tests.faults.population import watchers
+from tests.faults.readers import WatchedReader
 from tests.faults.result import Result, windows
 from tests.faults.world import World
 from tests.proof.chaos import watch
@@ -85,6 +86,7 @@ class _Run:
         self.nemesis = nemesis
         self.tally = tally
         self.show = show
+        self.go = asyncio.Event()
         self.began = time.monotonic()
         self.result = Result(orders.seed, readers=len(world.readers))
 
@@ -96,9 +98,11 @@ class _Run:
                 group.create_task(self._progress(), name="progress"),
                 *(group.create_task(self._read(reader), name=reader.plan.name) for reader in world.readers),
             ]
-            await wait_until(self._all_ready, seconds=JOIN_SECONDS, what="readers connected")
+            await wait_until(self._early_ready, seconds=JOIN_SECONDS, what="readers connected")
             loading = group.create_task(world.load.run(), name="load")
             await asyncio.sleep(WARM_SECONDS)
+            self.go.set()
+            await wait_until(self._all_ready, seconds=JOIN_SECONDS, what="late readers connected")
             await self.nemesis.run()
             world.load.stop()
             await loading
@@ -111,6 +115,8 @@ class _Run:
 
     async def _read(self, reader: WatchedReader) -> None:
         """An edge that refuses for good, or writes what it must not, is a finding; the reader comes back."""
+        if not reader.plan.early:
+            await self.go.wait()
         while True:
             try:
                 await reader.run()
@@ -118,6 +124,9 @@ class _Run:
                 if len(self.result.problems) < PROBLEMS:
                     self.result.problems.append(f"{reader.plan.name}, during {self.nemesis.now}: {error}")
                 await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _early_ready(self) -> bool:
+        return all(reader.is_ready for reader in self.world.readers if reader.plan.early)
 
     async def _all_ready(self) -> bool:
         return all(reader.is_ready for reader in self.world.readers)
@@ -149,7 +158,9 @@ class _Run:
             for reader in (*self.world.readers, *self.world.visitors):
                 if reader.plan.tenant != tenant:
                     continue
-                result.verdict.add(judge(reader.history, log))
+                verdict = judge(reader.history, log)
+                result.got[reader.kind] += verdict.deliveries
+                result.verdict.add(verdict)
                 self._attribute(windows(reader.history, bounds), log)
             result.events += len(book.acked)
             result.unknown += len(book.unknown)

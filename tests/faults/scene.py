@@ -39,9 +39,11 @@ class Scene:
         caddy = [world.cluster.caddy.port]
         self.present = [
             Guest(reader(f"{tenant} plain", tenant, edges, ANY, since="earliest")),
-            Guest(reader(f"{tenant} browser by Caddy", tenant, caddy, ANY, since="earliest", browser=True)),
+            Guest(reader(f"{tenant} browser by Caddy", tenant, caddy, ANY, since="earliest", kind="browser")),
+            Guest(reader(f"{tenant} gzip", tenant, edges, ANY, since="earliest", kind="gzip")),
+            Guest(reader(f"{tenant} poll", tenant, edges, ANY, since="earliest", kind="poll")),
         ]
-        self.absent = Guest(reader(f"{tenant} away", tenant, edges, ANY, since="earliest", browser=True))
+        self.absent = Guest(reader(f"{tenant} away", tenant, edges, ANY, since="earliest", kind="browser"))
         self._items = itertools.cycle(demo_items(QUAKES, tenant))
         self._last: tuple[int, Event] | None = None
         self._sent = 0

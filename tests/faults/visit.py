@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Literal
 
+from tests.faults.poller import Poller
 from tests.faults.readers import EVERYTHING, WatchedReader
 from tests.faults.world import Violation, World
 from tests.process import wait_until
@@ -12,17 +14,20 @@ from tests.proof.checker import Delivery, Event, place
 from tests.proof.plan import ReaderPlan, Since
 from tests.proof.reader import Tally
 
+Kind = Literal["plain", "browser", "gzip", "poll"]
+
 READY_SECONDS = 20.0
 ANY = Book(started=1 << 62)
 """The book of a log that is replaced: no place that a reader is told can be judged before the end."""
 
 
 def reader(
-    name: str, tenant: str, ports: Sequence[int], book: Book, *, since: Since = "now", browser: bool = False
+    name: str, tenant: str, ports: Sequence[int], book: Book, *, since: Since = "now", kind: Kind = "plain"
 ) -> WatchedReader:
     """A reader of everything, that breaks nothing off."""
-    plan = ReaderPlan(name, tenant, EVERYTHING, since, True, 0.0, browser, False)
-    return WatchedReader(plan, ports, book, Tally(), {}, seed=0, first=0)
+    plan = ReaderPlan(name, tenant, EVERYTHING, since, True, 0.0, kind == "browser", False, gzip=kind == "gzip")
+    reads = Poller if kind == "poll" else WatchedReader
+    return reads(plan, ports, book, Tally(), {}, seed=0, first=0)
 
 
 class Guest:

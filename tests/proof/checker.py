@@ -13,7 +13,7 @@ EXAMPLES: Final = 5
 ONE_EVENT: Final = ("undeliverable", "withheld")
 """Reasons of gaps that tell of the one event at their own place; all others tell of everything since the last."""
 
-_ID: Final = re.compile(r"([a-z0-9]{8})-(0|[1-9][0-9]*)(?:-[0-9a-z]+)?(?:\.[A-Za-z0-9._-]+)?")
+_ID: Final = re.compile(r"([a-z0-9]{8})-(0|[1-9][0-9]*)(?:-([0-9a-z]+))?(?:\.[A-Za-z0-9._-]+)?")
 
 
 class Event(NamedTuple):
@@ -30,6 +30,8 @@ class Delivery(NamedTuple):
     id: str
     name: str
     data: str
+    topic: str = ""
+    """Where it was told, as a poll does."""
 
 
 class Gap(NamedTuple):
@@ -52,7 +54,8 @@ class History:
     """What one reader asked for and got, over all its connections.
 
     start: the sequence number after which its events begin: 0 for all of them. end: that of the last that it must have
-    got; None for the last there is.
+    got; None for the last there is. newest: up to here it is owed the newest event of each topic only, as it asked for.
+    epoch, after: the place where it was told that its events go on, when it begins with a gap.
     """
 
     name: str
@@ -60,6 +63,9 @@ class History:
     start: int = 0
     items: list[Delivery | Gap] = field(default_factory=list)
     end: int | None = None
+    newest: int = 0
+    epoch: str = ""
+    after: int = 0
 
 
 @dataclass(slots=True)
@@ -110,6 +116,13 @@ def place(id_: str) -> tuple[str, int] | None:
 
 
 @cache
+def mark(id_: str) -> str:
+    """An event id's mark, the time at which the event was stored; "" where it has none."""
+    found = _ID.fullmatch(id_)
+    return (found[3] or "") if found else ""
+
+
+@cache
 def matches(filters: tuple[str, ...], topic: str) -> bool:
     """Whether a topic is wanted: `*` is one token, a final `>` one or more. Cached: both are few in a run."""
     tokens = topic.split(".")
@@ -126,8 +139,8 @@ class Log:
     """The acknowledged events of one tenant by sequence number.
 
     losses: what was taken from it on purpose. unknown: events that may have been stored, as nobody acknowledged them.
-    foreign: name and data of other tenants' events. ids: the id that each event had where it was first seen. All
-    readers are held to it, for any pod must give an event the same id.
+    foreign: name and data of other tenants' events. ids: the id that each event had where it was first seen, marks: the
+    same of a gap's id, too. All readers are held to them, for any pod must give an event the same id.
     """
 
     def __init__(
@@ -142,6 +155,7 @@ class Log:
         self.losses = losses
         self.foreign = foreign
         self.ids: dict[int, str] = {}
+        self.marks: dict[int, str] = {}
         self._unknown = {(event.name, event.data): event for event in unknown}
         self._order = sorted(events)
         self._matching: dict[tuple[str, ...], list[int]] = {}
@@ -162,6 +176,15 @@ class Log:
             loss.reason == reason and loss.first <= first and last <= loss.last for loss in self.losses
         )
 
+    def deliverable(self, seq: int) -> bool:
+        """Whether a reader may be sent this event at all."""
+        return not any(loss.reason in ONE_EVENT and loss.first <= seq <= loss.last for loss in self.losses)
+
+    def marked(self, id_: str) -> bool:
+        """Whether the mark of an id is that under which its place was seen before; true where there is none."""
+        where, seen = place(id_), mark(id_)
+        return where is None or not seen or self.marks.setdefault(where[1], seen) == seen
+
     def expected(self, filters: tuple[str, ...], start: int = 0) -> list[int]:
         """The sequence numbers that a reader of these filters must get after `start`, ascending."""
         if filters not in self._matching:
@@ -181,9 +204,10 @@ class _Judge:
         self.log = log
         self.wanted = log.expected(history.filters, history.start)
         self.missing = {seq: None for seq in self.wanted if history.end is None or seq <= history.end}
+        self._excuse_older()
         self.seen: set[int] = set()
-        self.last = 0
-        self.epoch = ""
+        self.last = history.after
+        self.epoch = history.epoch
         self.verdict = Verdict()
 
     def run(self) -> Verdict:
@@ -201,6 +225,15 @@ class _Judge:
             )
         return self.verdict
 
+    def _excuse_older(self) -> None:
+        """Nobody who asked for the newest event of each topic is owed those before it."""
+        newer: set[str] = set()
+        for seq in reversed(self.wanted[: bisect_right(self.wanted, self.history.newest)]):
+            topic = self.log.events[seq].topic
+            if topic in newer:
+                self.missing.pop(seq, None)
+            newer.add(topic)
+
     def _gap(self, gap: Gap) -> None:
         where = place(gap.id)
         if where is None:
@@ -209,7 +242,8 @@ class _Judge:
         epoch, last = where
         first = last if gap.reason in ONE_EVENT else self.last + 1
         if self.epoch in ("", epoch):
-            if self.log.explains(gap.reason, first, last):
+            explained = last > self.last and self._concerns(gap, last) and self.log.explains(gap.reason, first, last)
+            if explained and self.log.marked(gap.id):
                 self.verdict.told += 1
             else:
                 self._untrue(gap)
@@ -217,7 +251,13 @@ class _Judge:
                 self.missing.pop(seq, None)
         else:
             self._untrue(gap)
-        self.epoch, self.last = where
+        self.last = max(self.last, last) if self.epoch in ("", epoch) else last
+        self.epoch = epoch
+
+    def _concerns(self, gap: Gap, seq: int) -> bool:
+        """Of one event only those are told who would have got it."""
+        event = self.log.events.get(seq)
+        return gap.reason not in ONE_EVENT or (event is not None and matches(self.history.filters, event.topic))
 
     def _untrue(self, gap: Gap) -> None:
         self.verdict.gaps += 1
@@ -243,30 +283,42 @@ class _Judge:
             self._example(f"{delivery.id} again, after {self.last}")
             return
         self.seen.add(seq)
-        if seq < self.last:
+        # A gap's own place lies before what comes after it.
+        if seq <= self.last:
             self.verdict.out_of_order += 1
             self._example(f"{delivery.id} after {self.last}")
         self.last = max(self.last, seq)
         self.missing.pop(seq, None)
-        fault = self._content(delivery, seq)
+        event = self.log.event(seq, delivery)
+        if event is None:
+            fault = "no event was acknowledged with this number"
+        else:
+            fault = self._unwanted(event, seq) or self._content(delivery, event, seq)
         if fault:
             self._corrupted(delivery, fault)
 
-    def _content(self, delivery: Delivery, seq: int) -> str:
-        """What is wrong with the content of a delivery, "" when nothing is."""
-        event = self.log.event(seq, delivery)
-        if event is None:
-            return "no event was acknowledged with this number"
+    def _unwanted(self, event: Event, seq: int) -> str:
+        """Why an event must not come to this reader, "" when it may."""
+        if not self.log.deliverable(seq):
+            return "it is one that must be told, not sent"
         if seq <= self.history.start:
             return f"it lies before the start, {self.history.start}"
         if not matches(self.history.filters, event.topic):
             return f"its topic {event.topic} is not asked for"
+        return ""
+
+    def _content(self, delivery: Delivery, event: Event, seq: int) -> str:
+        """What is wrong with the content of a delivery, "" when nothing is."""
         if delivery.name != event.name:
             return f"its name is {delivery.name!r}, published was {event.name!r}"
         if delivery.data != event.data:
             return f"its data is {delivery.data[:60]!r}, published was {event.data[:60]!r}"
+        if delivery.topic not in ("", event.topic):
+            return f"its topic is told as {delivery.topic}, published was {event.topic}"
         if self.log.ids.setdefault(seq, delivery.id) != delivery.id:
             return f"another reader got it as {self.log.ids[seq]}"
+        if not self.log.marked(delivery.id):
+            return f"another reader was told its mark as {self.log.marks[seq]}"
         return ""
 
     def _corrupted(self, delivery: Delivery, fault: str) -> None:

@@ -40,7 +40,7 @@ _FILTERS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     ),
 }
 
-Since = Literal["now", "earliest", "time"]
+Since = Literal["now", "earliest", "time", "last"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class ReaderPlan:
 
     early: before the first event. joins: otherwise, seconds after the first event. browser: reads by a browser's rules,
     else by the contract's stricter ones. slow: stalls for seconds with a small receive buffer, until the edge cannot
-    write to it any more.
+    write to it any more. gzip: takes no other coding.
     """
 
     name: str
@@ -76,6 +76,7 @@ class ReaderPlan:
     joins: float
     browser: bool
     slow: bool
+    gzip: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,8 @@ class Reader:
             self._check_head(head)
             self._tally.connects += 1
             body.chunked = b"transfer-encoding: chunked" in head.lower()
+            if b"content-encoding: gzip" in head.lower():
+                body.inflate()
             await self._events(reader, body, cut)
         except _CutError:
             self._count_cut(cut, body, goal)
@@ -139,6 +141,8 @@ class Reader:
         left = cut.events or 0
         while not body.ended:
             for event in parser.feed(body.feed(await self._receive(reader))):
+                if event.event == "stream.ready" and body.gzip is not self.plan.gzip:
+                    raise RefusedError(f"{self.plan.name}: gzip is {body.gzip}, and was asked for: {self.plan.gzip}")
                 if not self._take(event):
                     return
                 left -= 1
@@ -198,18 +202,22 @@ class Reader:
             raise RefusedError(f"{self.plan.name}: ready at {event.id!r}, of {self._book.started} events ever sent")
         if not self.is_ready and self.plan.since == "now":
             self.history.start = where[1]
+        if not self.is_ready and self.plan.since == "last":
+            # Nothing that is stored later can be among the newest ones.
+            self.history.newest = self._book.started
         self.is_ready = True
 
     def _request(self, port: int) -> bytes:
         query = [("topic", one) for one in self.plan.filters]
-        if self.plan.since == "earliest":
-            query.append(("since", "earliest"))
+        if self.plan.since in ("earliest", "last"):
+            query.append(("since", self.plan.since))
         elif self.moment is not None:
             query.append(("since", self.moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")))
         resume = f"Last-Event-ID: {self.last_id}\r\n" if self.last_id else ""
+        coding = "Accept-Encoding: gzip\r\n" if self.plan.gzip else ""
         return (
             f"GET /v1/events?{urlencode(query)} HTTP/1.1\r\nHost: {HOST}:{port}\r\nAccept: text/event-stream\r\n"
-            f"X-Tenant-ID: {self.plan.tenant}\r\n{resume}\r\n"
+            f"X-Tenant-ID: {self.plan.tenant}\r\n{coding}{resume}\r\n"
         ).encode()
 
     def _check_head(self, head: bytes) -> None:

@@ -1,6 +1,7 @@
 """What lies under the reader's event stream: where a connection is to be cut, and chunked framing. Pure."""
 
 import random
+import zlib
 from dataclasses import dataclass
 
 from tests.proof.frames import FrameError
@@ -26,14 +27,20 @@ class Cut:
         return cls()
 
 
+GZIP_WINDOW = 31
+"""zlib's way of saying: a gzip header (RFC 1952)."""
+
+
 class Body:
     """A response's body without its transfer framing (RFC 9112 section 7.1), up to `octets` bytes if given.
 
-    ended: the last chunk came. spent: `octets` are used up. at_frame_end: whether what came ends with a whole frame.
+    Where it is gzip, these are the bytes before it is inflated. ended: the last chunk came. spent: `octets` are used
+    up. at_frame_end: whether what came ends with a whole frame.
     """
 
     def __init__(self, octets: int | None) -> None:
         self.chunked = False
+        self._inflater: zlib._Decompress | None = None
         self.ended = False
         self.spent = False
         self.at_frame_end = True
@@ -41,13 +48,27 @@ class Body:
         self._rest = b""
         self._left = 0
 
+    @property
+    def gzip(self) -> bool:
+        """Whether it is inflated."""
+        return self._inflater is not None
+
+    def inflate(self) -> None:
+        """It comes as gzip."""
+        self._inflater = zlib.decompressobj(GZIP_WINDOW)
+
     def feed(self, block: bytes) -> bytes:
-        """The body bytes in these bytes; none beyond the cut. Raises FrameError on malformed framing."""
+        """The body bytes in these bytes; none beyond the cut. Raises FrameError on malformed framing or gzip."""
         body = self._dechunk(block) if self.chunked else block
         if self._octets is not None:
             body = body[: self._octets]
             self._octets -= len(body)
             self.spent = self._octets == 0
+        if self._inflater is not None:
+            try:
+                body = self._inflater.decompress(body)
+            except zlib.error as error:
+                raise FrameError(f"no gzip: {error}") from error
         if body:
             self.at_frame_end = body.endswith(b"\n\n")
         return body

@@ -13,6 +13,7 @@ from tests.faults.world import World
     undone="started again after 0.2 to 2 s",
     seconds=4,
     touches="edges",
+    promised=2.0,
 )
 async def kill(world: World, dice: random.Random) -> str:
     edge = world.cluster.edges[world.busy(dice)]

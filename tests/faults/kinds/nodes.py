@@ -49,6 +49,7 @@ async def follower_kill(world: World, dice: random.Random) -> str:
     undone="started again after 0.5 to 2 s",
     seconds=12,
     touches="nodes",
+    promised=10.0,
 )
 async def leader_kill(world: World, dice: random.Random) -> str:
     stream, node = await _leader(world, dice)
@@ -91,6 +92,7 @@ async def leader_stop(world: World, dice: random.Random) -> str:
     undone="nothing to undo",
     seconds=2,
     touches="nodes",
+    promised=1.0,
 )
 async def step_down(world: World, dice: random.Random) -> str:
     stream, node = await _leader(world, dice)

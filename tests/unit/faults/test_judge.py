@@ -106,6 +106,27 @@ def test_what_cannot_be_delivered_and_yet_is_is_corrupted() -> None:
     assert counts(judge(one, log())) == {"corrupted": 1}
 
 
+def test_what_cannot_be_delivered_and_comes_as_it_was_sent_is_corrupted() -> None:
+    one = history()
+    one.items[one.items.index(gap(POISON, "undeliverable"))] = delivery(POISON)
+    assert counts(judge(one, log())) == {"corrupted": 1}
+
+
+@pytest.mark.parametrize("to", [POISON, 25], ids=["told twice", "told late"])
+def test_it_is_told_once_and_in_its_place(to: int) -> None:
+    one = history()
+    if to != POISON:
+        one.items.remove(gap(POISON, "undeliverable"))
+    one.items.insert(to, gap(POISON, "undeliverable"))
+    assert counts(judge(one, log())) == {"gaps": 1}
+
+
+def test_it_is_wrongly_told_to_those_whose_topic_it_has_not() -> None:
+    one = History("reader", ("*.*.SFO",), 0, [delivery(seq) for seq in EVENTS if seq % 2])
+    one.items.insert(POISON // 2, gap(POISON, "undeliverable"))
+    assert counts(judge(one, log())) == {"gaps": 1}
+
+
 def test_it_is_not_told_to_those_whose_topic_it_has_not() -> None:
     one = History("reader", ("*.*.SFO",), 0, [delivery(seq) for seq in EVENTS if seq % 2])
     assert judge(one, log()).clean
@@ -241,6 +262,67 @@ def test_a_lost_tail_that_is_told_is_clean(last: int) -> None:
 def test_going_on_behind_the_first_new_event_loses_it() -> None:
     one = tail_lost(goes_on=KEPT + 1)
     assert counts(judge_eras(one, TAIL_LOST)) == {"lost": 1}
+
+
+def test_what_was_kept_is_lost_where_a_lost_tail_is_the_excuse() -> None:
+    one = tail_lost()
+    del one.items[25:KEPT]
+    assert counts(judge_eras(one, TAIL_LOST)) == {"lost": KEPT - 25}
+
+
+@pytest.mark.parametrize(("last", "lost"), [(KEPT, 0), (25, KEPT - 25), (0, KEPT)])
+def test_a_lost_tail_is_wrongly_told_to_those_who_had_nothing_of_it(last: int, lost: int) -> None:
+    found = judge_eras(tail_lost(last=last), TAIL_LOST)
+    assert (found.gaps, found.lost, found.told) == (1, lost, 0)
+
+
+def test_who_had_nothing_of_a_lost_tail_is_told_nothing() -> None:
+    one = tail_lost(last=KEPT)
+    one.items.remove(gap(KEPT, "ahead"))
+    assert judge_eras(one, TAIL_LOST).clean
+    del one.items[-1]
+    assert counts(judge_eras(one, TAIL_LOST)) == {"lost": 1}
+
+
+def test_a_lost_tail_is_told_of_the_same_log_and_a_reset_of_another() -> None:
+    one, other = tail_lost(), recreated()
+    one.items[40] = gap(KEPT, "ahead", NEW)
+    other.items[40] = gap(0, "reset", OLD)
+    found, reset = judge_eras(one, TAIL_LOST), judge_eras(other, RECREATED)
+    assert (found.gaps, found.corrupted) == (1, len(one.items) - 41)
+    assert (reset.gaps, reset.corrupted) == (1, len(AFTER))
+
+
+def test_a_reset_told_of_the_old_log_alone_is_wrong() -> None:
+    one = recreated()
+    one.items[40:] = [gap(0, "reset", OLD)]
+    assert counts(judge_eras(one, RECREATED)) == {"gaps": 1, "lost": len(AFTER)}
+
+
+def test_a_reset_ahead_of_what_is_sent_all_the_same_is_out_of_order() -> None:
+    one = recreated()
+    one.items[40] = gap(3, "reset", NEW)
+    assert counts(judge_eras(one, RECREATED)) == {"out_of_order": 3}
+
+
+def test_the_mark_of_a_gap_is_that_of_the_event_in_its_place() -> None:
+    one, lost = history(), tail_lost()
+    one.items[19] = Gap(f"{OLD}-{POISON}-2y", "undeliverable")
+    lost.items[40] = Gap(f"{OLD}-{KEPT}-2y", "ahead")
+    shared = log()
+    assert judge(history(), shared).clean
+    assert counts(judge(one, shared)) == {"gaps": 1}
+    assert counts(judge_eras(lost, TAIL_LOST)) == {"gaps": 1}
+
+
+def test_a_gap_may_have_no_mark() -> None:
+    one, lost = history(), tail_lost()
+    one.items[19] = Gap(f"{OLD}-{POISON}", "undeliverable")
+    lost.items[40] = Gap(f"{OLD}-{KEPT}", "ahead")
+    shared = log()
+    assert judge(history(), shared).clean
+    assert judge(one, shared).clean
+    assert judge_eras(lost, TAIL_LOST).clean
 
 
 def test_a_lost_tail_that_is_not_told_is_untold() -> None:

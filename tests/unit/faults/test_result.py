@@ -3,8 +3,8 @@
 import pytest
 
 from tests.faults.plan import Step
-from tests.faults.report import table
-from tests.faults.result import Injection, Result, windows
+from tests.faults.report import lateness, table
+from tests.faults.result import Injection, Result, far, windows
 from tests.proof.checker import Delivery, Event, Gap, History, Log, Loss, Verdict, judge
 
 EVENTS = {seq: Event("a.b", "n", str(seq)) for seq in range(1, 31)}
@@ -84,3 +84,44 @@ def test_a_clean_run_passes() -> None:
 )
 def test_whatever_is_broken_fails_the_run(broken: dict[str, object]) -> None:
     assert not result(**broken).passed
+
+
+def cells(of: Result, name: str) -> list[str]:
+    return [str(cell) for column in table(of).columns if str(column.header).startswith(name) for cell in column.cells]
+
+
+def test_a_promise_stands_beside_what_was_measured() -> None:
+    kept = result(injections=[injected(promised=2.0, client_pause=3.0, recovery=1.6, publisher_pause=0.1)])
+    assert cells(kept, "without") == ["1.6", "1.6"]
+    assert cells(kept, "promised") == ["2", ""]
+    assert lateness(kept) == []
+
+
+@pytest.mark.parametrize(
+    ("slow", "who"), [({"recovery": 2.1, "why": "one"}, "one"), ({"publisher_pause": 2.1}, "a publisher 2.1 s")]
+)
+def test_a_missed_promise_is_told_and_fails_nothing(slow: dict[str, object], who: str) -> None:
+    late = result(injections=[injected(promised=2.0), injected(promised=2.0, **slow)])
+    assert cells(late, "without")[0] == "[yellow]LATE 2.1[/]"
+    assert lateness(late) == [f"edge-kill was late: 2.1 s, promised were 2 s; {who}"]
+    assert late.passed
+
+
+def test_where_nothing_is_promised_nothing_is_late() -> None:
+    free = result(injections=[injected(recovery=30.0)])
+    assert cells(free, "promised") == ["", ""]
+    assert lateness(free) == []
+
+
+@pytest.mark.parametrize(("promised", "seconds"), [(1.0, 15.0), (2.0, 15.0), (10.0, 40.0)])
+def test_far_is_four_times_and_never_less_than_an_election(promised: float, seconds: float) -> None:
+    assert far(promised) == seconds
+
+
+def test_the_parts_of_a_history_know_up_to_where_only_the_newest_are_owed() -> None:
+    one = history()
+    one.newest = 15
+    one.items = one.items[14:]
+    assert lost(one, Log(EVENTS)) == [0, 0, 0, 0]
+    del one.items[0]
+    assert lost(one, Log(EVENTS)) == [0, 0, 1, 0]

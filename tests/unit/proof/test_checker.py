@@ -129,6 +129,34 @@ def test_two_readers_must_see_the_same_ids() -> None:
     assert faults(judge(other, log)) == (0, 0, 0, 1, 0)
 
 
+def test_a_topic_that_is_told_is_the_published_one() -> None:
+    history = perfect()
+    history.items[0] = delivery(2)._replace(topic=LOG[2].topic)
+    assert verdict(history).clean
+    history.items[0] = delivery(2)._replace(topic=LOG[5].topic)
+    assert faults(verdict(history)) == (0, 0, 0, 1, 0)
+
+
+def test_who_asked_for_the_newest_of_each_topic_is_owed_that_and_all_that_follows() -> None:
+    history = perfect()
+    history.newest = 30
+    newest = [delivery(seq) for seq in (27, 28, 30)]
+    history.items = [*newest, *perfect(30).items]
+    assert verdict(history).clean
+    for missing in (*newest, delivery(32), delivery(50)):
+        less = History("reader", FILTERS, items=[one for one in history.items if one != missing], newest=30)
+        assert faults(verdict(less)) == (1, 0, 0, 0, 0)
+    # What was the newest a moment before, and then all that came.
+    history.items[:0] = [delivery(seq) for seq in (23, 25)]
+    assert verdict(history).clean
+
+
+def test_what_comes_in_a_gaps_own_place_is_out_of_order() -> None:
+    history = perfect()
+    history.items.insert(6, Gap("k3m9x2ab-12-1x", "expired"))
+    assert verdict(history).out_of_order == 1
+
+
 def test_examples_are_bounded_and_counts_are_not() -> None:
     history = perfect()
     history.items = [item for item in history.items for _ in range(3)]

@@ -1,3 +1,4 @@
+import gzip
 import random
 from itertools import pairwise
 
@@ -53,3 +54,28 @@ def test_cuts_of_every_kind_are_drawn() -> None:
 def test_torn_framing_is_an_error() -> None:
     with pytest.raises(FrameError, match="no chunk size"):
         chunked().feed(b"3\r\nabc\r\ndata: x\r\n")
+
+
+ZIPPED = gzip.compress(b"".join(BLOCKS))
+
+
+@given(st.lists(st.integers(0, len(ZIPPED)), max_size=20))
+def test_gzip_cut_anywhere_gives_the_body(cuts: list[int]) -> None:
+    body, edges = Body(None), sorted({0, len(ZIPPED), *cuts})
+    body.inflate()
+    assert body.gzip
+    assert b"".join(body.feed(ZIPPED[begin:end]) for begin, end in pairwise(edges)) == b"".join(BLOCKS)
+
+
+def test_a_cut_counts_the_octets_of_gzip() -> None:
+    body = Body(len(ZIPPED) - 1)
+    body.inflate()
+    body.feed(ZIPPED[:-1])
+    assert body.spent
+
+
+def test_what_is_no_gzip_is_an_error() -> None:
+    body = Body(None)
+    body.inflate()
+    with pytest.raises(FrameError, match="no gzip"):
+        body.feed(b"data: a\n\n")
