@@ -11,10 +11,11 @@ Pure: `wire` (what arrives, counted and checked), `latency` (percentiles), `payl
 
 Scenarios: `scenario` reads the files in `scenarios/`; pure are also `subscriptions` (who has which topics, and is due
 what), `roamer` (one client), `roamed` (counts that are reported), `sample` (one point of each curve) and `outcome`
-(aims, faults). Child processes: `roaming` (clients that come back by themselves) and `producer` (each event until it
-is acknowledged); `restartable` is a server that may be ended and started again, which `kills` does. `crowd` has all
-clients, `sampler` looks at everything once a second, `establish` opens connections as fast as they go (with wrk),
-`drive` runs it all. `display` shows it meanwhile, `markdown` and `plots` write the report.
+(aims, faults). Child processes: `roaming` (clients that come back by themselves), `library` (the same with
+`slipstream.client`, behind the one address of `ingress`) and `producer` (each event until it is acknowledged);
+`restartable` is a server that may be ended and started again, which `kills` does. `crowd` has all clients, `sampler`
+looks at everything once a second, `establish` opens connections as fast as they go (with wrk), `drive` runs it all.
+`display` shows it meanwhile, `markdown` and `plots` write the report.
 
 Commands of their own, on the same parts (`command`): `peers` (other servers in the same run), `laggards` (readers that
 stop), `lag` (how late the edge's loop is), `storm` (everybody comes back at once; its clients are `returning`),

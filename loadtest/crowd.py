@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from loadtest.establish import POLL
+from loadtest.ingress import address
 from loadtest.measure import Settings, shares
 from loadtest.outcome import Account
 from loadtest.roamed import RoamReport
@@ -22,11 +24,15 @@ _PAUSE_SECONDS: Final = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """workers: the processes; numbers: of each the clients that read all they can; topics: of every client."""
+    """workers: the processes; numbers: of each the clients that read all they can; topics: of every client.
+
+    library: the place of the process of the readers of `slipstream.client`.
+    """
 
     workers: Sequence[Worker[RoamReport]]
     numbers: Sequence[Sequence[int]]
     topics: Sequence[Sequence[int]]
+    library: int
 
     @property
     def open(self) -> bool:
@@ -45,13 +51,13 @@ class Crowd:
         for worker, numbers in zip(self.workers, self.numbers, strict=True):
             await worker.command(f"churn {per_second * len(numbers) / reading:g}")
 
-    async def account(self, published: Sequence[int]) -> Account:
-        """What they had of what they are due, from how many events each topic had."""
+    async def account(self, published: Sequence[int], *, library: bool = False) -> Account:
+        """What they had of what they are due, from how many events each topic had. library: of those readers alone."""
         wanted = due(self.topics, published)
         wants: list[int] = []
         had: list[int] = []
-        for worker, numbers in zip(self.workers, self.numbers, strict=True):
-            if numbers:
+        for place, (worker, numbers) in enumerate(zip(self.workers, self.numbers, strict=True)):
+            if numbers and (place == self.library or not library):
                 wants += [wanted[number] for number in numbers]
                 had += (await worker.report("account")).counts
         return Account.of(wants, had)
@@ -67,17 +73,22 @@ async def gathered(scenario: Scenario, servers: Stack, settings: Settings) -> As
     for count in shares(len(grouped.counting), settings.processes):
         plans.append(_plan(scenario, servers, topics, grouped.counting[at : at + count]))
         at += count
+    library = len(plans)
+    plans.append(_plan(scenario, servers, topics, grouped.library))
     numbers = [plan.numbers for plan in plans]
     if grouped.slow:
         plans.append(_plan(scenario, servers, topics, grouped.slow, slow=True))
         numbers.append([])
+    cores = settings.cores.others
     async with AsyncExitStack() as running:
+        port = await running.enter_async_context(address(servers, cores, POLL))
+        plans[library] = replace(plans[library], ports=[port])
         workers = []
         for place, plan in enumerate(plans):
-            cores = settings.cores.others
-            process = roaming_process(plan, name=f"clients-{place}", folder=servers.folder, cores=cores)
+            module = "loadtest.library" if place == library else "loadtest.roaming"
+            process = roaming_process(plan, name=f"clients-{place}", folder=servers.folder, cores=cores, module=module)
             workers.append(await running.enter_async_context(process))
-        yield Crowd(workers, numbers, topics)
+        yield Crowd(workers, numbers, topics, library)
 
 
 def _plan(

@@ -19,7 +19,7 @@ from loadtest.establish import establish
 from loadtest.kills import Mark
 from loadtest.measure import Settings
 from loadtest.monitoring import document
-from loadtest.outcome import Measured, Outcome
+from loadtest.outcome import Library, Measured, Outcome
 from loadtest.producer import Plan
 from loadtest.roamed import ProducerReport
 from loadtest.sample import Sample, Snapshot
@@ -110,6 +110,7 @@ class _Run:
             with self._phase("waiting for the last events"):
                 await self._settled()
         last = await self._sampler.snapshot()
+        published = (await self._producer.report("account")).counts
         return Outcome(
             name=self._name,
             scenario=scenario,
@@ -121,7 +122,8 @@ class _Run:
             total=functools.reduce(operator.add, (report.roamed for report in last.clients)),
             produced=last.producer.produced,
             stored=await _stored(self._servers),
-            account=await crowd.account((await self._producer.report("account")).counts),
+            account=await crowd.account(published),
+            library=Library(await crowd.account(published, library=True), last.clients[crowd.library].roamed),
             missing_clients=crowd.away,
             endings=await _endings(self._servers),
         )

@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 from loadtest.establish import POLL, WRK_CONNECTIONS, WRK_SECONDS
-from loadtest.outcome import Established, Outcome, judge
+from loadtest.outcome import Established, Library, Outcome, judge
 from loadtest.report import number
 from loadtest.scenario import Scenario
 
@@ -50,6 +50,7 @@ def document(outcome: Outcome) -> dict[str, Any]:
         "faults": outcome.faults(),
         "notes": outcome.notes(),
         "account": asdict(outcome.account),
+        "library": _library_document(outcome.library),
         "stored": outcome.stored,
         "published": {"sent": produced.sent, "acked": produced.acked, "late": produced.late, "again": produced.again},
         "refused": outcome.total.failed,
@@ -115,6 +116,7 @@ def _summary(scenario: Scenario) -> str:
         rows.append(("churn", f"{churn.per_second:g} streams a second close and come back after {churn.away:g} s"))
     if slow := scenario.slow_connections:
         rows.append(("slow readers", f"{slow:,}, {scenario.slow.bytes_per_second:,} bytes a second each"))
+    rows.append(("of the streams", f"{scenario.library_connections:,} are read by `slipstream.client`"))
     for kill in scenario.kills:
         how = {"edge": "SIGKILL", "drain": "SIGTERM, drains", "nats": "SIGTERM"}[kill.what]
         rows.append((f"after {kill.at:g} s", f"{kill.victim}: {how}; started again {kill.back:g} s later"))
@@ -202,13 +204,48 @@ def _account(outcome: Outcome) -> str:
     ]
     if outcome.scenario.topics.each == "all":
         rows.append(("numbers left out there, and not told by a gap", f"{found.missing:,}"))
-    return _table(("", "count"), rows, left=1) + "\n\n" + _ACCOUNT_MEANS
+    return "\n\n".join([_table(("", "count"), rows, left=1), _library(outcome.library), _ACCOUNT_MEANS])
+
+
+def _library(library: Library) -> str:
+    account, done, found = library.account, library.done, library.done.inspected
+    figures = {
+        "due": account.due,
+        "lost": account.lost,
+        "repeated": max(account.repeated, found.duplicated),
+        "out of order": found.disordered,
+        "gaps": found.gaps,
+        "closed by themselves": done.churned,
+        "ended by the other side": done.ended.total(),
+        "attempts that failed": done.failed.total(),
+        "came back": library.returned,
+    }
+    row = [f"{account.clients:,} readers of `slipstream.client`", *(f"{count:,}" for count in figures.values())]
+    return _table(["", *figures], [row], left=1)
+
+
+def _library_document(library: Library) -> dict[str, Any]:
+    done, found = library.done, library.done.inspected
+    return {
+        **asdict(library.account),
+        "events": found.events,
+        "disordered": found.disordered,
+        "duplicated": found.duplicated,
+        "gaps": found.gaps,
+        "opened": done.opened,
+        "returned": library.returned,
+        "churned": done.churned,
+        "ended": done.ended,
+        "failed": done.failed,
+    }
 
 
 _ACCOUNT_MEANS: Final = (
     "Every client is counted over all its connections, whole frames only, and has to have exactly as many events as "
     "its topics had; one lost and one repeated on the same client would hide one another there. One client in 50 is "
-    "inspected: the sequence number in each id is compared with all that this client has had."
+    "inspected: the sequence number in each id is compared with all that this client has had. So it is for the readers "
+    "that are a `slipstream.client.Stream`, as a program in Python has it; where there are several pods they come "
+    "through one address (Caddy). They are in the figures above, but not in those of latency."
 )
 
 

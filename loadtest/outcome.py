@@ -72,6 +72,19 @@ class Established:
 
 
 @dataclass(frozen=True, slots=True)
+class Library:
+    """The readers of `slipstream.client` on their own; they are in the account and the total of all, too."""
+
+    account: Account
+    done: Roamed
+
+    @property
+    def returned(self) -> int:
+        """Streams that were opened by somebody who had had one."""
+        return self.done.opened - self.account.clients
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """Everything that is told of a run.
 
@@ -91,6 +104,7 @@ class Outcome:
     produced: Produced
     stored: int
     account: Account
+    library: Library
     missing_clients: int
     endings: Counter[str] = field(default_factory=Counter)
     established: Established = field(default_factory=Established)

@@ -158,8 +158,10 @@ async def commands() -> asyncio.StreamReader:
     return reader
 
 
-async def obey(set_rate: Callable[[float], None], answers: Mapping[str, Callable[[], None]]) -> None:
-    """Follow the commands until they end: `rate EVENTS_PER_SECOND`, and the words of `answers`.
+async def obey(
+    set_rate: Callable[[float], None], answers: Mapping[str, Callable[[], None]], *, rated: str = "rate"
+) -> None:
+    """Follow the commands until they end: `rate PER_SECOND`, or what `rated` says, and the words of `answers`.
 
     The answer to the empty word is given by itself, every second in which no command comes.
     """
@@ -172,14 +174,14 @@ async def obey(set_rate: Callable[[float], None], answers: Mapping[str, Callable
             answers[""]()
             continue
         match line:
-            case ["rate", rate]:
+            case [word, rate] if word == rated:
                 set_rate(float(rate))
             case [word] if word in answers:
                 answers[word]()
             case []:
                 return
             case _:
-                raise ValueError(f"{line} is no command: rate EVENTS_PER_SECOND, {', '.join(filter(None, answers))}")
+                raise ValueError(f"{line} is no command: {rated} PER_SECOND, {', '.join(filter(None, answers))}")
 
 
 def _report(publisher: Publisher, reports: BinaryIO, *, asked: bool) -> None:

@@ -15,6 +15,8 @@ SUFFIX: Final = ".yaml"
 TOPICS_MAX: Final = 32
 """Most topics of one stream (the edge's default)."""
 
+_LIBRARY_ONE_IN: Final = 10
+
 PAYLOAD_MIN: Final = 170
 """The longest of the real flights, with the time in front, takes so many bytes."""
 
@@ -104,6 +106,7 @@ class Scenario(_Part):
     """What one load test does.
 
     pods: edges; rate: events a second, of the whole tenant; size: bytes of a payload, or a list of sizes with weights;
+    library: how many of the connections are readers of `slipstream.client`, at most one in ten, at least one;
     seconds: of publishing; settle: of these, how many pass before rates and latency count; ramp: connections opened a
     second; settings: more of the edge's settings, `SLIPSTREAM_` left out.
     """
@@ -111,6 +114,7 @@ class Scenario(_Part):
     description: str = Field(min_length=1)
     pods: int = Field(1, ge=1, le=8)
     connections: int = Field(ge=1, le=100_000)
+    library: int = Field(20, ge=1, le=1_000)
     topics: Topics = Topics()
     rate: float = Field(gt=0, le=20_000)
     size: Annotated[tuple[Size, ...], BeforeValidator(_sizes)] = (Size(bytes=200, weight=1),)
@@ -148,6 +152,11 @@ class Scenario(_Part):
     def slow_connections(self) -> int:
         """How many connections read slowly."""
         return int(self.connections * self.slow.share)
+
+    @property
+    def library_connections(self) -> int:
+        """How many connections are readers of `slipstream.client`."""
+        return max(1, min(self.library, self.connections // _LIBRARY_ONE_IN))
 
     @property
     def environment(self) -> dict[str, str]:

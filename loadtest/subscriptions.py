@@ -45,18 +45,21 @@ def due(topics: Sequence[Sequence[int]], published: Sequence[int]) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Connections by number: those that are inspected, those that read slowly, and all others, which only count."""
+    """Connections by number: inspected ones, slow ones, the client library's, and all others, which only count."""
 
     inspected: list[int]
     slow: list[int]
+    library: list[int]
     counting: list[int]
 
 
 def groups(scenario: Scenario) -> Groups:
-    """One connection in 50 is inspected; the slow ones are none of these. All lie evenly among the others."""
+    """One connection in 50 is inspected; the slow ones and the library's are others. All lie evenly among the rest."""
     numbers = range(scenario.connections)
     inspected = list(numbers[::_INSPECT_ONE_IN])
     rest = [number for number in numbers if number % _INSPECT_ONE_IN]
     slow = random.Random(_SEED).sample(rest, min(scenario.slow_connections, len(rest)))
-    left = set(slow)
-    return Groups(inspected, sorted(slow), [number for number in rest if number not in left])
+    left = sorted(set(rest).difference(slow))
+    wanted = min(scenario.library_connections, len(left))
+    library = left[:: max(1, len(left) // max(1, wanted))][:wanted]
+    return Groups(inspected, sorted(slow), library, sorted(set(left).difference(library)))

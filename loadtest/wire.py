@@ -145,6 +145,44 @@ class Past:
     seen: set[int]
 
 
+class Numbers:
+    """The sequence numbers of one client's events, in ids `<epoch>-<seq>-<mark>`; other ids say nothing about them.
+
+    A position is an id without its dashes. findings: is told of disorder, holes, and events that are in `seen` already.
+    """
+
+    def __init__(self, findings: Findings, seen: set[int] | None) -> None:
+        self._findings = findings
+        self._seen = seen
+        self._epoch = b""
+        self._seq: int | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a number that the next one is compared with."""
+        return self._seq is not None
+
+    def moved(self, position: list[bytes]) -> None:
+        """The next event comes after this one, as the stream itself says."""
+        if len(position) >= 2:
+            self._epoch, self._seq = position[0], int(position[1])
+
+    def event(self, position: list[bytes]) -> None:
+        """An event came."""
+        if len(position) < 2:
+            return
+        epoch, seq = position[0], int(position[1])
+        if self._seen is not None:
+            self._findings.duplicated += seq in self._seen
+            self._seen.add(seq)
+        if self._seq is not None:
+            if epoch != self._epoch or seq <= self._seq:
+                self._findings.disordered += 1
+            else:
+                self._findings.missing += seq - self._seq - 1
+        self._epoch, self._seq = epoch, seq
+
+
 class StreamInspector:
     """Takes one stream apart frame by frame and adds what it finds to `findings`."""
 
@@ -153,8 +191,7 @@ class StreamInspector:
         self._past = past
         self._dechunker = Dechunker() if chunked else None
         self._partial = b""
-        self._epoch = b""
-        self._seq: int | None = None
+        self._numbers = Numbers(findings, None if past is None else past.seen)
 
     def feed(self, data: bytes, now_ns: int) -> None:
         """The next bytes of the body, received at `now_ns` of the publisher's clock. Raises MalformedBody."""
@@ -175,27 +212,12 @@ class StreamInspector:
             if self._past is not None and published_ns < self._past.opened_ns:
                 times = self._past.missed
             times.record(now_ns - published_ns)
-            self._event_at(position)
+            self._numbers.event(position)
             return
         name = fields.get(b"event")
         if name == _ERROR:
             self._findings.errors[data.decode(errors="replace")] += 1
         elif name == _GAP:
             self._findings.gaps += 1
-        if len(position) >= 2 and (self._seq is None or name in (_READY, _GAP)):
-            self._epoch, self._seq = position[0], int(position[1])
-
-    def _event_at(self, position: list[bytes]) -> None:
-        """Order by the sequence number in an id `<epoch>-<seq>-<mark>`; other ids say nothing about it."""
-        if len(position) < 2:
-            return
-        epoch, seq = position[0], int(position[1])
-        if self._past is not None:
-            self._findings.duplicated += seq in self._past.seen
-            self._past.seen.add(seq)
-        if self._seq is not None:
-            if epoch != self._epoch or seq <= self._seq:
-                self._findings.disordered += 1
-            else:
-                self._findings.missing += seq - self._seq - 1
-        self._epoch, self._seq = epoch, seq
+        if not self._numbers.known or name in (_READY, _GAP):
+            self._numbers.moved(position)

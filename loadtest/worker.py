@@ -33,6 +33,7 @@ class Worker(Generic[R]):
         self._answers = 0
         self._over = False
         self._latest: R | None = None
+        self._answer: R | None = None
 
     @property
     def pid(self) -> int:
@@ -52,7 +53,9 @@ class Worker(Generic[R]):
                 report = self._parse(line)
                 async with self._news:
                     self._latest = report
-                    self._answers += report.asked
+                    if report.asked:
+                        self._answer = report
+                        self._answers += 1
                     self._news.notify_all()
         finally:
             async with self._news:
@@ -74,7 +77,8 @@ class Worker(Generic[R]):
         async with self._asking:  # An answer does not say to which question it is.
             answers = self._answers
             await self.command(command)
-            return await self.until(lambda _: self._answers > answers, _ANSWER_SECONDS, "answer")
+            latest = await self.until(lambda _: self._answers > answers, _ANSWER_SECONDS, "answer")
+            return self._answer or latest  # A report that nobody asked for may have come right behind the answer.
 
     async def until(self, wanted: Callable[[R], bool], seconds: float, what: str) -> R:
         """The first report from now on that is wanted. Raises ChildFailed, saying that it did not `what`."""
@@ -119,10 +123,13 @@ async def publisher_process(
 
 @asynccontextmanager
 async def roaming_process(
-    plan: roamer.Plan, *, name: str, folder: Path, cores: frozenset[int]
+    plan: roamer.Plan, *, name: str, folder: Path, cores: frozenset[int], module: str = "loadtest.roaming"
 ) -> AsyncIterator[Worker[RoamReport]]:
-    """A process of clients that come back, opening its connections. Its plan is a file: ten thousand have a topic."""
-    argv = [sys.executable, "-m", "loadtest.roaming", _written(asdict(plan), folder / f"{name}.json")]
+    """A process of clients that come back, opening its connections. Its plan is a file: ten thousand have a topic.
+
+    module: what runs in the process; it takes the same plan and commands.
+    """
+    argv = [sys.executable, "-m", module, _written(asdict(plan), folder / f"{name}.json")]
     async with (
         child(name, argv, folder=folder, cores=cores, pipes=True) as process,
         _reading(Worker(process, roam_report)) as worker,

@@ -5,7 +5,7 @@ from typing import Any
 
 from loadtest.kills import Mark
 from loadtest.latency import Histogram
-from loadtest.outcome import Account, Established, Measured, Outcome
+from loadtest.outcome import Account, Established, Library, Measured, Outcome
 from loadtest.roamed import Produced, Roamed
 from loadtest.sample import Load, Sample
 from loadtest.scenario import Scenario, parse
@@ -74,6 +74,7 @@ def outcome(**others: Any) -> Outcome:
         "produced": Produced(sent=500, acked=500, again=Counter({"no acknowledgement within 2 s": 2})),
         "stored": 500,
         "account": Account(100, 50_000, 0, 0),
+        "library": Library(Account(10, 5_000, 0, 0), Roamed(opened=14, churned=3, ended=Counter({"end of stream": 1}))),
         "missing_clients": 0,
         "endings": Counter({"client": 30}),
         "established": Established(100, 2_600.0, 2_200.0, "Requests/sec:   2200.00"),

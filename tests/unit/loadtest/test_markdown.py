@@ -46,6 +46,7 @@ def test_what_happened_is_told_with_its_time_and_the_scenario_with_its_kills() -
     assert ["4.0", "pod 1: SIGKILL"] in told
     assert ["pod 1", "50%", "50%", "2%", "42.0 MiB"] in told
     assert ["after 3 s", "pod 1: SIGKILL; started again 1 s later"] in told
+    assert ["10 readers of `slipstream.client`", "5,000", *"000", "0", "3", "1", "0", "4"] in told
     assert ["published again: no acknowledgement within 2 s", "2"] in told
     assert ["missed while away", "2", "401", "902", "902", "902", "902"] in told
 

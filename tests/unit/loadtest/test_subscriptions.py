@@ -2,6 +2,8 @@
 
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
+
 from loadtest.scenario import Scenario, Slow, Topics
 from loadtest.subscriptions import chosen, due, groups, target
 
@@ -28,10 +30,18 @@ def test_a_stream_asks_for_its_topics_and_for_plain_refusals() -> None:
 def test_groups_share_all_connections_out_and_no_inspected_one_is_slow() -> None:
     scenario = Scenario(description="x", connections=1_000, rate=1, seconds=10, slow=Slow(share=0.1))
     grouped = groups(scenario)
-    assert (len(grouped.inspected), len(grouped.slow), len(grouped.counting)) == (20, 100, 880)
-    assert sorted([*grouped.inspected, *grouped.slow, *grouped.counting]) == list(range(1_000))
+    sizes = (len(grouped.inspected), len(grouped.slow), len(grouped.library), len(grouped.counting))
+    assert sizes == (20, 100, 20, 860)
+    everybody = [*grouped.inspected, *grouped.slow, *grouped.library, *grouped.counting]
+    assert sorted(everybody) == list(range(1_000))
+    assert max(grouped.library) - min(grouped.library) > 800, "they lie among all the others"
+
+
+@pytest.mark.parametrize(("connections", "library"), [(2, 1), (60, 6), (10_000, 20)])
+def test_one_in_ten_is_of_the_client_library_up_to_the_number_that_is_wanted(connections: int, library: int) -> None:
+    assert len(groups(Scenario(description="x", connections=connections, rate=1, seconds=10)).library) == library
 
 
 def test_one_connection_is_inspected() -> None:
     grouped = groups(Scenario(description="x", connections=1, rate=1, seconds=10))
-    assert (grouped.inspected, grouped.slow, grouped.counting) == ([0], [], [])
+    assert (grouped.inspected, grouped.slow, grouped.library, grouped.counting) == ([0], [], [], [])

@@ -1,7 +1,9 @@
 """A process that fails is told with its own last words, and at once."""
 
 import asyncio
+import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ from loadtest.child import ChildFailed, child
 from loadtest.machine import available_cores
 from loadtest.readers import Plan
 from loadtest.roamer import Plan as RoamingPlan
-from loadtest.worker import reader_process, roaming_process
+from loadtest.tally import Received, reader_report
+from loadtest.worker import Worker, reader_process, roaming_process
 
 CORES = available_cores().others
 
@@ -68,3 +71,17 @@ async def test_a_child_that_ends_before_it_serves_is_told_with_its_output(tmp_pa
     async with child("broken", argv, folder=tmp_path, cores=CORES) as running:
         with pytest.raises(ChildFailed, match=r"broken ended with status 1 before it served(.|\n)*no such thing"):
             await running.serving(never, 20)
+
+
+async def test_an_answer_is_not_taken_for_the_report_that_came_right_behind_it(tmp_path: Path) -> None:
+    line = {"at_ns": 1, "live": 0, "opening": 0, "received": asdict(Received())} | {"asked": True}
+    later = line | {"asked": False, "live": 9}
+    out = "".join(json.dumps(each, default=lambda _: {}) + "\n" for each in (line, later))
+    code = f"import sys\nfor _ in sys.stdin: print({out!r}, end='', flush=True)"
+    async with child("both", [sys.executable, "-c", code], folder=tmp_path, cores=CORES, pipes=True) as process:
+        worker = Worker(process, reader_report)
+        reading = asyncio.create_task(worker.read(), name="reports")
+        answers = [await worker.report() for _ in range(5)]
+        await process.stop()
+        await reading
+    assert [answer.live for answer in answers] == [0] * 5
