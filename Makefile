@@ -132,6 +132,7 @@ bench: setup  ## Measure deliveries, latency, memory, storms and laggards on thi
 	@$(BIN)/python -m loadtest.laggards
 	@$(BIN)/python -m loadtest.lag
 	@$(BIN)/python -m loadtest.storm
+	@$(BIN)/python -m loadtest.storm --tokens
 	@$(BIN)/python -m loadtest.leaks
 	@$(BIN)/python -m loadtest.snapshot
 	@$(BIN)/python -m loadtest.filters

@@ -15,6 +15,7 @@ class AuthorizerServer:
     """Answers `status` and `body`, or does what `trouble` says.
 
     asked: the questions so far. tokens: the Authorization headers that came with them. gate: answers wait for it.
+    slow: a path that is never answered.
     trouble: `silent`, `slow-body`, `huge`, `endless`, `redirect`, `hang-up`, `garbage` (which quotes what was sent).
     """
 
@@ -22,6 +23,7 @@ class AuthorizerServer:
         self.status = 200
         self.body: bytes = b'{"allow":true}'
         self.trouble = ""
+        self.slow = ""
         self.asked: list[dict[str, Any]] = []
         self.tokens: list[str] = []
         self.paths: list[str] = []
@@ -50,6 +52,8 @@ class AuthorizerServer:
         self.tokens.append(request.headers.get("Authorization", ""))
         self.asked.append(await request.json() if request.can_read_body else {})
         await self.gate.wait()
+        if request.path == self.slow:
+            await asyncio.Event().wait()
         match self.trouble:
             case "silent":
                 await asyncio.Event().wait()

@@ -174,6 +174,20 @@ async def _makes(urls: str, copies: int) -> None:
             assert (name, info["config"]["num_replicas"]) == (name, copies)
 
 
+async def test_what_the_nodes_cannot_hold_is_told_with_what_is_too_much(cluster: Cluster) -> None:
+    """The number is the same for too few nodes, which may pass, and for too little room on them."""
+    async with Pod(",".join(cluster.urls)) as pod:
+        await make(pod, "modest")
+        for shape, says in (
+            (_COPIES._replace(replicas=5), "spec.replicas needs as many NATS servers that are up"),
+            (_COPIES._replace(max_bytes=1 << 50), "NATS reserves max_bytes: "),
+        ):
+            with pytest.raises(SlipstreamError, match=r"\(10005\)") as refused:
+                await pod.ensure("greedy", shape)
+            assert says in refused.value.message
+            assert refused.value.retry_after is not None
+
+
 @pytest.mark.usefixtures("whole")
 async def test_a_pod_at_a_node_that_lost_the_others_moves_to_one_that_has_not(cluster: Cluster) -> None:
     """The node leads the stream, goes on answering what needs no quorum, and keeps its connections (measured)."""

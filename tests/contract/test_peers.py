@@ -167,3 +167,58 @@ async def test_a_connection_that_was_replaced_hears_too(nats: NatsServer) -> Non
     async with processes(nats.url, "a", "b") as (a, b):
         await b.pod.link._replace("the test says so")
         await heard(a, "b")
+
+
+async def test_a_tenant_whose_questions_wait_leaves_places_to_the_others(
+    nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipstream.jetstream.peers._UNDER_WAY", 9)
+    async with processes(nats.url, "a", "b") as (a, b):
+        gate, begun = asyncio.Event(), 0
+
+        async def wait(_: Document) -> Document:
+            nonlocal begun
+            begun += 1
+            await gate.wait()
+            return {}
+
+        async def ask(tenant: str | None, kind: str = "wait") -> Document:
+            TENANT.set(tenant)
+            return await a.peers.ask("b", kind, {}, more=30)
+
+        b.peers.on("wait", wait)
+        suspected: list[str] = []
+        a.pod.link.on_suspicion = suspected.append
+        first = [asyncio.create_task(ask("acme"), name="acme") for _ in range(20)]
+        await until(lambda: sum(task.done() for task in first) == 15, "those without a place are told so")
+        for task in first:
+            if task.done():
+                error = task.exception()
+                assert isinstance(error, SlipstreamError)
+                assert (error.code, error.retry_after) == (Code.OVERLOADED, 2.0)
+        assert begun == 5
+        second = [asyncio.create_task(ask(tenant), name="others") for tenant in ("other", "other", "third", None)]
+        await until(lambda: begun == 9, "the others have places")
+        with pytest.raises(SlipstreamError):
+            await ask("fourth", "name")
+        gate.set()
+        done = await asyncio.gather(*first, *second, return_exceptions=True)
+        assert sum(one == {} for one in done) == 9
+        assert await ask("acme", "name") == {"name": "b"}
+        assert not b.peers._asked_for
+        assert not suspected
+
+
+async def test_more_time_is_given_to_who_may_need_it(nats: NatsServer) -> None:
+    async with processes(nats.url, "a", "b") as (a, b):
+
+        async def slow(question: Document) -> Document:
+            await asyncio.sleep(0.6)
+            return question
+
+        b.peers.on("slow", slow)
+        a.pod.api.timeout = 0.3
+        with pytest.raises(SlipstreamError) as away:
+            await a.peers.ask("b", "slow", {"x": 1})
+        assert away.value.code is Code.UPSTREAM_UNAVAILABLE
+        assert await a.peers.ask("b", "slow", {"x": 1}, more=5) == {"x": 1}

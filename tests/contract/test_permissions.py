@@ -301,10 +301,16 @@ async def test_the_controller_does_all_its_work(nats: NatsServer) -> None:
     assert names == ["NAME", "acme", "brief", "other"]
     assert await command(nats, "delete", "brief", "--yes") == "tenant brief deleted\n"
     ada = ("-t", "acme", "--subject", "ada")
-    assert await command(nats, "revoke", *ada, "--reason", "laptop lost", group="token") == "subject ada revoked\n"
+    assert (
+        await command(nats, "revoke", *ada, "--reason", "laptop lost", group="token")
+        == "subject ada of tenant acme revoked\n"
+    )
     listed = (await command(nats, "revoked", "-t", "acme", group="token")).splitlines()
     assert [line.split()[:2] for line in listed] == [["KIND", "NAME"], ["subject", "ada"]]
-    assert await command(nats, "revoke", *ada, "--undo", group="token") == "subject ada is no longer revoked\n"
+    assert (
+        await command(nats, "revoke", *ada, "--undo", group="token")
+        == "subject ada of tenant acme is no longer revoked\n"
+    )
     assert await command(nats, "revoked", "-t", "acme", group="token") == ""
     work = watch.work("controller")
     assert work.refused == []

@@ -76,7 +76,9 @@ async def test_silent_feeds_and_requests_accuse(nats: NatsServer, pod: Pod, tena
         with pytest.raises(SlipstreamError):
             await pod.source(tenant).state()
         await until(lambda: prober.upstream.open, "the breaker opens")
-        assert len(prober.upstream._accusers) == ACCUSERS
+        accusers = prober.upstream._accusers
+        assert len(accusers) == ACCUSERS
+        assert any(one.startswith("the feed of ") for one in accusers), accusers
         nats.resume()
         await until(lambda: not prober.upstream.open, "the breaker closes")
         assert not prober.upstream.accused

@@ -180,6 +180,15 @@ async def test_more_than_the_store_holds_is_refused_with_the_way_out(pod: Pod) -
     assert missing.value.code is Code.NOT_FOUND
 
 
+async def test_copies_on_one_server_are_refused_with_the_way_out(pod: Pod, tenant: str) -> None:
+    for name in ("copied", tenant):
+        with pytest.raises(SlipstreamError, match="on one server leave it out") as refused:
+            await pod.ensure(name, SHAPE._replace(replicas=3))
+        assert "10074" in refused.value.message
+        assert "max_bytes" not in refused.value.message
+        assert refused.value.retry_after is None
+
+
 async def test_a_growth_that_does_not_fit_is_refused_and_changes_nothing(pod: Pod, tenant: str) -> None:
     with pytest.raises(SlipstreamError, match="max_file_store"):
         await pod.ensure(tenant, SHAPE._replace(max_bytes=65 * _GIB))
@@ -188,8 +197,9 @@ async def test_a_growth_that_does_not_fit_is_refused_and_changes_nothing(pod: Po
 
 async def test_a_subject_of_another_stream_is_refused(pod: Pod) -> None:
     await pod.api.call("STREAM.CREATE.squatter", {"name": "squatter", "subjects": ["sse.squat.>"]})
-    with pytest.raises(SlipstreamError, match="10065"):
+    with pytest.raises(SlipstreamError, match="10065") as refused:
         await pod.ensure("squat")
+    assert "max_bytes" not in refused.value.message
 
 
 async def test_an_aged_out_stream_keeps_its_place_over_a_restart(nats: NatsServer, pod: Pod, tenant: str) -> None:

@@ -194,3 +194,27 @@ async def test_what_is_no_key_is_told_and_not_used(nats: NatsServer) -> None:
         assert "seq" in orjson.loads(answer)
         with pytest.raises(SlipstreamError, match="no key: remove the bucket"):
             await tickets.key(DAY + 1)
+
+
+async def test_a_bucket_that_is_full_refuses_and_forgets_no_ticket_that_was_spent(
+    nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipstream.jetstream.tickets._BYTES_MAX", 2_000)
+    async with processes(nats, 1) as ((pod, tickets),):
+        before = await tickets.key(DAY)
+        config = (await pod.api.call(f"STREAM.INFO.{STREAM}"))["config"]
+        assert (config["max_bytes"], config["discard"]) == (2_000, "new")
+        told = await asyncio.gather(*(tickets.spend(f"{number:032x}") for number in range(100)), return_exceptions=True)
+        spent = told.count(True)
+        assert 5 < spent < 20
+        refused = [one for one in told if isinstance(one, SlipstreamError)]
+        assert len(refused) == 100 - spent
+        assert {one.code for one in refused} == {Code.UPSTREAM_UNAVAILABLE}
+        with pytest.raises(SlipstreamError):
+            await tickets.spend("f" * 32)
+        other = Tickets(pod.api)
+        assert await other.key(DAY) == before, "it is still there"
+        spent_ones = [f"{number:032x}" for number, one in enumerate(told) if one is True]
+        assert not any([await other.spend(one) for one in spent_ones])
+        await pod.api.call(f"STREAM.PURGE.{STREAM}", {"filter": f"$KV.{TICKETS_BUCKET}.spent.{spent_ones[0]}"})
+        assert await tickets.spend("f" * 32), "once there is room again"

@@ -1,22 +1,25 @@
 """Refusals on a real edge that look alike and cost alike: counted in checks of signatures, not in time."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from slipstream.app import Running
 from tests.integration.cluster import Cluster
-from tests.integration.guarded import KEY, OTHER, bearer, get, guarded, minted
-from tests.integration.test_bad_input import problem
-from tests.integration.wire import until
+from tests.integration.guarded import KEY, OTHER, applied, bearer, get, guarded, minted
+from tests.integration.test_bad_input import JSON, problem
+from tests.integration.wire import call, until
 from tests.tokens import JwksServer, hmac_token, jwk, rsa_key
 
 LOOPS = ("uvloop",)
 
 STRANGER = rsa_key(9)
 SAME = "Sec-Fetch-Site: same-origin"
+OF_THE_REQUEST = {"traceparent", "date"}
 
 
 @pytest.fixture
@@ -68,3 +71,40 @@ async def test_a_right_token_in_the_url_of_a_tenant_that_takes_none_is_no_token(
     assert (await get(running, f"access_token={text}", cookie, SAME, path="/v1/poll")).status == 200
     urls = minted(cluster, tenant="urls")
     assert (await get(running, f"access_token={urls}", path="/v1/poll")).status == 200
+
+
+POLICY = {"base": {"min": "5s", "max": "60s"}}
+READS = {"subscribe": ["a"], "publish": ["a"]}
+
+
+async def test_a_403_has_nothing_of_the_tenants_policy_in_its_headers(cluster: Cluster, running: Running) -> None:
+    await applied(cluster, running, retry=POLICY, publish={"idempotency": "required"})
+    good = await get(running, "topic=a", bearer(minted(cluster)), path="/v1/poll")
+    assert good.headers["x-retry-backoff-base"] == "5000", "the tenant has a policy"
+    port, asks = running.server.port, "Retry-Preferences: max-attempts=9"
+    body = b'{"topic":"b","data":1,"id":"1"}'
+    kinds: dict[str, list[tuple[str, dict[str, Any]]]] = {
+        "GET": [("nobody", {}), (cluster.tenant, {"scope": "publish"}), (cluster.tenant, {"topics": READS})],
+        "POST": [("nobody", {}), (cluster.tenant, {"scope": "subscribe"}), (cluster.tenant, {"topics": READS})],
+    }
+    for method, who in kinds.items():
+        for path in ("/v1/events", "/v1/poll") if method == "GET" else ("/v1/events",):
+            seen = set()
+            for tenant, changes in who:
+                text = bearer(minted(cluster, tenant=tenant, **changes))
+                query = "?topic=b" if method == "GET" else ""
+                answer = await call(
+                    port, path + query, text, asks, JSON, method=method, body=body if method == "POST" else None
+                )
+                problem(answer, 403, "FORBIDDEN")
+                headers = {name: value for name, value in answer.headers.items() if name not in OF_THE_REQUEST}
+                seen.add(json.dumps([sorted(headers.items()), {**answer.json, "trace_id": ""}]))
+            assert len(seen) == 1, seen
+
+
+async def test_a_crowd_with_one_token_is_one_check(cluster: Cluster, keys: JwksServer, tmp_path: Path) -> None:
+    async with guarded(cluster, keys, tmp_path) as one:
+        text = bearer(minted(cluster))
+        crowd = await asyncio.gather(*(get(one, "", text, path="/v1/poll") for _ in range(200)))
+        assert {answer.status for answer in crowd} == {200}
+        assert one.services.verifier.checked == 1

@@ -134,6 +134,9 @@ async def test_without_an_answer_nobody_gets_in_and_all_are_told_to_come_back(
     answer = await get(running, "", bearer(text), path="/v1/poll")
     problem(answer, 503, "UPSTREAM_UNAVAILABLE")
     assert int(answer.headers["retry-after"]) >= 1
+    assert "the tenant's authorizer does not answer" in answer.json["detail"]
+    assert "spec.authorizer.url" in answer.json["fix"]
+    assert "NATS" not in answer.body.decode(), "nothing is wrong with it"
     assert webhook.url not in answer.body.decode()
     problem(await post(running, text, {"topic": "a", "data": 1}), 503, "UPSTREAM_UNAVAILABLE")
     browser = await get(running, "", bearer(text), "Accept: text/event-stream")

@@ -157,9 +157,30 @@ async def test_more_than_nats_can_hold_is_told_with_what_was_done_before(nats: N
     done = await slipstream("tenant", "apply", "-f", "-", nats_url=nats.url, stdin=text)
     assert (done.status, done.stdout) == (1, "tenant fits created\n")
     assert done.stderr.startswith("slipstream: JetStream refused SSE_huge: ")
+    assert "(10047). NATS reserves max_bytes: " in done.stderr
     assert "max_file_store" in done.stderr
     assert done.stderr.count("\n") == 1
     assert (await slipstream("tenant", "delete", "fits", "-y", nats_url=nats.url)).status == 0
+
+
+async def test_what_nats_refuses_is_told_with_the_fix_for_that(nats: NatsServer) -> None:
+    done = await slipstream("tenant", "apply", "-f", "-", nats_url=nats.url, stdin=document("three", replicas=3))
+    assert (done.status, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "(10074). spec.replicas above 1 needs as many NATS servers in a cluster: on one server" in done.stderr
+    assert "max_bytes" not in done.stderr
+
+
+async def test_the_tokens_of_a_tenant_that_is_not_there_cannot_be_revoked(cluster: Cluster, nats: NatsServer) -> None:
+    revoke = ("token", "revoke", "--subject", "ada", "--tenant")
+    done = await slipstream(*revoke, "nope", nats_url=nats.url)
+    assert (done.status, done.stdout) == (1, "")
+    assert done.stderr == "slipstream: there is no tenant nope; `slipstream tenant list` shows those there are\n"
+    done = await slipstream(*revoke, cluster.tenant, nats_url=nats.url)
+    assert (done.status, done.stdout) == (0, f"subject ada of tenant {cluster.tenant} revoked\n"), done.stderr
+    # What stands for a tenant that was removed can be taken back.
+    assert (await slipstream("tenant", "delete", cluster.tenant, "-y", nats_url=nats.url)).status == 0
+    done = await slipstream(*revoke, cluster.tenant, "--undo", nats_url=nats.url)
+    assert (done.status, done.stdout) == (0, f"subject ada of tenant {cluster.tenant} is no longer revoked\n")
 
 
 async def test_an_event_is_stored_as_it_was_given(cluster: Cluster) -> None:

@@ -66,6 +66,7 @@ def forbidden(answer: Answer, method: str = "GET") -> None:
         assert answer.status == 403
     else:
         problem(answer, 403, "FORBIDDEN")
+        assert "spec.cors.origins" in answer.json["fix"], "the token may be good"
 
 
 async def preflight(port: int, target: str, whom: str, *headers: str, method: str = "GET") -> Answer:

@@ -139,6 +139,9 @@ async def test_streams_go_on_through_the_death_of_every_edge_and_of_nats(started
     status, page = await http_get(dev.port, "/")
     assert status == 200
     assert b"<title>Slipstream</title>" in page
+    status, problem = await http_get(dev.port, "/events")
+    assert status == 404
+    assert b"/events" in problem, "an edge says so, with the path"
 
     readers = {
         name: EventSource(dev.port, f"/v1/events?tenant={name}&topic={name}.%3E&since=earliest")

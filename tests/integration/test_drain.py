@@ -18,8 +18,8 @@ from slipstream.demo import flights
 from slipstream.fanout.connection import Ending
 from tests.integration.cluster import Cluster, text_of
 from tests.integration.test_bad_input import JSON
-from tests.integration.wire import Stream, call, request, until
-from tests.servers import Edge
+from tests.integration.wire import Answer, Stream, call, request, until
+from tests.servers import Edge, NatsServer
 
 LOOPS = ("uvloop",)
 
@@ -157,10 +157,13 @@ async def test_a_reader_inside_a_frame_has_until_the_end_to_read_it(cluster: Clu
         others = [await cluster.opened(running.server.port) for _ in range(30)]
         await until(lambda: any(one.unsent for one in running.services.hub.reactor.connections()), "it is behind")
         async with going(running, Pace(0, 10.0)):
-            await until(lambda: len(running.services.hub.reactor.connections()) < 30, "the others leave")
+            # Only when it is the last: until then its turn has come, and it stood inside the frame.
+            await asyncio.gather(*map(farewell, others))
+            await until(lambda: len(running.services.hub.reactor) == 1, "the others have left")
+            await asyncio.sleep(0.3)  # some steps of the drain, in which nobody but it is left
+            assert len(running.services.hub.reactor) == 1, "it was cut off inside its frame"
             data, _ = await farewell(slow)
             assert [len(one) for one in data] == [250_000]
-            await asyncio.gather(*map(farewell, others))
         assert slow.parser.last_id.split("-")[1] == str(big)
 
 
@@ -182,3 +185,71 @@ async def test_a_person_who_stops_it_does_not_wait(
         await asyncio.gather(*map(farewell, streams))
         assert await edge.terminate(seconds=10) == 0
         assert time.monotonic() - began < most
+
+
+async def polls_of(cluster: Cluster, port: int, count: int = 5) -> list[asyncio.Task[Answer]]:
+    """Polls that wait for an event that does not come."""
+    target = cluster.target("wait=30", "/v1/poll")
+    return [asyncio.create_task(call(port, target), name=f"poll-{number}") for number in range(count)]
+
+
+async def all_wait(admin_port: int, count: int) -> None:
+    """Return when so many polls wait, as the process itself says."""
+    until_ = time.monotonic() + 10
+    while (await call(admin_port, "/statusz")).json["polls"] < count:
+        assert time.monotonic() < until_, "they do not wait"
+
+
+async def cursor_of(waiting: asyncio.Task[Answer]) -> str:
+    """Where a poll was told to go on: it must be answered as one whose time was up."""
+    answer = await waiting
+    assert answer.status == 200, answer
+    assert answer.headers["connection"] == "close"
+    page = answer.json
+    assert page == {"events": [], "cursor": page["cursor"], "more": False, "gap": None}
+    return str(page["cursor"])
+
+
+async def test_a_poll_that_waits_is_answered_and_goes_on_at_the_next_pod(cluster: Cluster) -> None:
+    async with cluster.edge() as running, cluster.edge() as other:
+        await cluster.publish(running, FLIGHTS[:2])
+        waiting = await polls_of(cluster, running.server.port)
+        await until(lambda: len(running.services.polls) == 5, "all wait")
+        async with going(running, Pace(0, 0.2)):
+            cursors = await asyncio.gather(*map(cursor_of, waiting))
+        assert not running.services.polls
+        await cluster.publish(other, FLIGHTS[2:5])
+        for cursor in cursors:
+            page = (await call(other.server.port, cluster.target(f"last_event_id={cursor}", "/v1/poll"))).json
+            assert [event["data"] for event in page["events"]] == [text_of(one) for one in FLIGHTS[2:5]]
+
+
+@pytest.mark.parametrize("frozen", [False, True], ids=["NATS is there", "NATS is frozen"])
+async def test_it_is_gone_within_its_grace_time_whoever_waits(tmp_path: Path, *, frozen: bool) -> None:
+    """The grace time is the sum of both settings and 5 s (docs/operations/drain.md)."""
+    delay, window = 0.2, 1.0
+    env = {"SLIPSTREAM_DRAIN_DELAY": str(delay), "SLIPSTREAM_DRAIN": str(window)}
+    server = NatsServer(tmp_path)
+    await server.start()
+    try:
+        async with Cluster.on(server) as cluster, Edge(server.url, tmp_path, env=env) as edge:
+            stream = await cluster.opened(edge.port)
+            waiting = await polls_of(cluster, edge.port)
+            await all_wait(edge.admin_port, len(waiting))
+            if frozen:
+                server.pause()
+                event = b'{"topic":"orders","data":1}'
+                hung = await cluster.wire(edge.port)
+                await hung.send(request(cluster.target(), JSON, f"Content-Length: {len(event)}", method="POST") + event)
+            leaving = asyncio.create_task(edge.terminate(seconds=delay + window + 5), name="leaving")
+            cursors = await asyncio.gather(*map(cursor_of, waiting))
+            await farewell(stream)
+            assert await leaving == 0
+            server.resume()
+            async with Edge(server.url, tmp_path, name="next") as other:
+                for cursor in cursors:
+                    page = await call(other.port, cluster.target(f"last_event_id={cursor}", "/v1/poll"))
+                    assert (page.status, page.json["gap"]) == (200, None)
+    finally:
+        server.resume()
+        await server.kill()

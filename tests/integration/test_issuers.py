@@ -11,6 +11,7 @@ from tests.integration.cluster import Cluster
 from tests.integration.guarded import KEY, OTHER, applied, bearer, get, guarded, minted
 from tests.integration.test_bad_input import problem
 from tests.integration.wire import until
+from tests.servers import Edge
 from tests.tokens import ISSUER, JwksServer, jwk, rsa_key
 
 LOOPS = ("uvloop",)
@@ -68,7 +69,7 @@ async def test_an_issuer_that_never_answered_well_is_503(
             keys.status = 204
         case _:
             keys.silent = True
-            monkeypatch.setattr("slipstream.edge.jwks_client._SECONDS", 0.2)
+            monkeypatch.setattr("slipstream.edge.jwks_client.FETCH_SECONDS", 0.2)
     answer = await get(running, "", bearer(minted(cluster)), path="/v1/poll")
     problem(answer, 503, "UPSTREAM_UNAVAILABLE")
     assert int(answer.headers["retry-after"]) >= 1
@@ -88,3 +89,19 @@ async def test_a_tenant_with_issuers_of_its_own_takes_no_others(cluster: Cluster
     await until(lambda: running.services.registry.get("victim") is not None, "the victim is known")
     problem(await get(running, "", bearer(minted(cluster, OTHER, iss="own", tenant="victim"))), 401, "UNAUTHORIZED")
     problem(await get(running, "", bearer(minted(cluster, OTHER, tenant="victim"))), 401, "UNAUTHORIZED")
+
+
+async def test_an_edge_says_as_it_starts_who_gets_in(cluster: Cluster, tmp_path: Path) -> None:
+    path = tmp_path / "issuers.json"
+    path.write_text(json.dumps({"issuers": [{"issuer": "own", "keys": [jwk(KEY)]}]}))
+    everybody, nobody = "EVERYBODY who reaches port", "SLIPSTREAM_ISSUERS is not set: only tenants whose documents name"
+    for number, (env, says) in enumerate(
+        (
+            ({"SLIPSTREAM_AUTH": "jwt"}, {nobody}),
+            ({"SLIPSTREAM_AUTH": "jwt", "SLIPSTREAM_ISSUERS": str(path)}, set()),
+            ({"SLIPSTREAM_AUTH": "none"}, {everybody}),
+        )
+    ):
+        async with Edge(cluster.nats.url, tmp_path, name=f"edge-{number}", env=env) as edge:
+            log = edge.log.read_text()
+        assert {text for text in (everybody, nobody) if text in log} == says

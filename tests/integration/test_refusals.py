@@ -203,3 +203,12 @@ async def test_a_refused_stream_reads_the_same_over_http_10(cluster: Cluster) ->
         stream = Stream(wire, await wire.head())
         assert [event.event for event in await stream.end()] == ["error"]
         assert stream.ended
+
+
+async def test_without_tokens_nobody_is_told_to_ask_for_one(cluster: Cluster) -> None:
+    async with cluster.edge() as running:
+        answer = await call(running.server.port, cluster.target(path="/v1/streams"))
+        assert "SLIPSTREAM_ANONYMOUS_SCOPES" in problem(answer, 403, "FORBIDDEN")
+        assert (
+            answer.json["fix"] == "Add admin to SLIPSTREAM_ANONYMOUS_SCOPES, or turn tokens on (SLIPSTREAM_AUTH=jwt)."
+        )

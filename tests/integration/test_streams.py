@@ -14,6 +14,7 @@ from slipstream.app import Running
 from slipstream.auth.revocations import Kind, Revocation
 from slipstream.fanout.connection import Ending
 from slipstream.tenants.model import Tenant
+from tests.authorizer import AuthorizerServer
 from tests.integration.cluster import Cluster
 from tests.integration.guarded import bearer, get, guarded, minted, opened
 from tests.integration.test_bad_input import problem
@@ -286,3 +287,30 @@ async def test_a_process_that_does_not_answer_is_named(cluster: Cluster, pods: l
 async def test_a_token_of_no_use_here_names_nobody(cluster: Cluster, pods: list[Running]) -> None:
     text = token(ec_key(), {"tenant": cluster.tenant})
     problem(await get(pods[0], "", bearer(text), path="/v1/streams"), 401, "UNAUTHORIZED")
+
+
+@pytest.mark.parametrize("number", ["9" * 19, "9" * 20, "9" * 50, "0" * 20 + "1"])
+async def test_a_number_that_no_stream_has_is_404_on_any_edge(
+    cluster: Cluster, pods: list[Running], number: str
+) -> None:
+    for holder in pods:
+        stream = f"{holder.services.process}.{number}"
+        problem(await ended(pods[0], stream, admin(cluster)), 404, "NOT_FOUND")
+        problem(await renewed(pods[0], stream, bearer(minted(cluster))), 404, "NOT_FOUND")
+
+
+async def test_a_stream_that_ends_while_the_authorizer_thinks_is_not_renewed(
+    cluster: Cluster, pods: list[Running]
+) -> None:
+    async with AuthorizerServer.serving() as webhook:
+        tenant = await cluster.apply(authorizer={"url": webhook.url, "cache": 0})
+        await until(lambda: all(one.services.registry.get(cluster.tenant) == tenant for one in pods), "it is known")
+        stream, ready = await opened(cluster, pods[1], "topic=orders.>", bearer(minted(cluster)))
+        webhook.asked.clear()
+        webhook.gate.clear()
+        asking = asyncio.create_task(renewed(pods[0], ready["stream"], bearer(minted(cluster))), name="renewal")
+        await until(lambda: bool(webhook.asked), "asked")
+        stream.wire.reset()
+        await until(lambda: not len(pods[1].services.sessions), "it has ended")
+        webhook.gate.set()
+        problem(await asking, 404, "NOT_FOUND")

@@ -125,6 +125,15 @@ async def test_a_server_that_is_not_there_is_no_success(cluster: Cluster) -> Non
     assert done.stderr.splitlines()[-1].startswith("slipstream: no stream was opened within 1 s. Is the server")
 
 
+async def test_a_server_without_tls_is_told_with_the_url_that_it_may_have(cluster: Cluster, edge: Edge) -> None:
+    url = edge.url.replace("http://", "https://")
+    done = await slipstream("tail", url, "-t", cluster.tenant, "--for", "2", nats_url=cluster.nats.url)
+    assert done.status == 1
+    first = done.stderr.splitlines()[0]
+    assert "SSLError" in first
+    assert first.endswith("(the server speaks no TLS there: is it http://?)")
+
+
 async def test_a_gap_is_told_loudly_with_advice_and_recorded(cluster: Cluster, edge: Edge) -> None:
     await cluster.put("a", b"one")
     begin = ("--from", "zzzzzzzz-41", "--count", "1")

@@ -36,9 +36,14 @@ NASTY = (
 )  # fmt: skip
 
 
-def seeds(tenant: str, token: str) -> list[bytes]:
-    """Requests that are right."""
+ADMIN_PORT = [request(path) for path in ("/livez", "/readyz", "/statusz", "/metrics")]
+"""What an operator asks."""
+
+
+def seeds(tenant: str, token: str, admin: str, process: str) -> list[bytes]:
+    """Requests that are right. admin: the token of an administrator."""
     events, poll, auth = f"/v1/events?tenant={tenant}", f"/v1/poll?tenant={tenant}", bearer(token)
+    root = bearer(admin)
     ndjson, ce = "Content-Type: application/x-ndjson", "Content-Type: application/cloudevents+json"
     batch, gz = "Content-Type: application/cloudevents-batch+json", "Content-Encoding: gzip"
     chunked = b"%x\r\n%b\r\n0\r\n\r\n" % (len(EVENT), EVENT)
@@ -62,11 +67,18 @@ def seeds(tenant: str, token: str) -> list[bytes]:
         request(events, auth, batch, method="POST", body=json.dumps([CLOUDEVENT]).encode()),
         request(events, auth, *CE_HEADERS, "Content-Type: text/plain", method="POST", body=b"data"),
         request(events, auth, JSON, "Transfer-Encoding: chunked", method="POST") + chunked,
-        request("/v1/streams", auth),
-        request("/v1/streams/abc.1", auth, method="DELETE"),
+        request("/v1/streams?subject=ada&limit=10", root),
+        request(f"/v1/streams/{process}.1", root, method="DELETE"),
+        request("/v1/streams/deadbeef.99999999999999999999", root, method="DELETE"),
+        request(f"/v1/streams/{process}.1/token", auth, method="POST", body=b""),
+        request("/v1/streams/deadbeef.12345/token", auth, method="POST", body=b""),
         request("/v1/tickets", auth, JSON, method="POST", body=b'{"topics":["a"]}'),
-        request("/v1/revocations", auth, JSON, method="POST", body=b'{"jti":"x"}'),
-        request("/v1/usage", auth),
+        request("/v1/revocations", root, JSON, method="POST", body=b'{"token_id":"x","reason":"r"}'),
+        request("/v1/revocations", root, JSON, method="POST", body=b'{"subject":"nobody"}'),
+        request("/v1/revocations", root),
+        request("/v1/revocations/subject/nobody", root, method="DELETE"),
+        request("/v1/usage", root),
+        request("/statusz"),
         request(f"{events}&ticket=abc", "Accept: text/event-stream"),
     ]
 
@@ -99,9 +111,9 @@ def mangled(chance: random.Random, one: bytes, other: bytes) -> bytes:
     return bytes(found)
 
 
-async def told(edge: Running, data: bytes) -> bytes:
+async def told(port: int, data: bytes) -> bytes:
     """What comes back at once."""
-    wire = await Wire.open(edge.server.port)
+    wire = await Wire.open(port)
     try:
         with contextlib.suppress(ConnectionError, TimeoutError):
             await wire.send(data)
@@ -115,18 +127,21 @@ async def told(edge: Running, data: bytes) -> bytes:
 
 
 @attack("any bytes at all")
-@pytest.mark.parametrize("which", ["running", "fenced"])
+@pytest.mark.parametrize("which", ["running", "fenced", "admin-port"])
 async def test_whatever_comes_is_answered_by_the_contract(
     cluster: Cluster, running: Running, fenced: Running, which: str, pytestconfig: pytest.Config
 ) -> None:
     seed = f"{pytestconfig.getoption('--hypothesis-seed')}-{which}"
     edge, chance = (running if which == "running" else fenced), random.Random(seed)
-    right = seeds(cluster.tenant, minted(cluster))
+    right, port = ADMIN_PORT, edge.server.admin_port
+    if which != "admin-port":
+        admin = minted(cluster, sub="root", scope="admin")
+        right, port = seeds(cluster.tenant, minted(cluster), admin, edge.services.process), edge.server.port
     sent = [mangled(chance, chance.choice(right), chance.choice(right)) for _ in range(ROUNDS)]
     statuses: dict[int, int] = {}
     for begin in range(0, ROUNDS, ABREAST):
         batch = sent[begin : begin + ABREAST]
-        for data, answer in zip(batch, await asyncio.gather(*(told(edge, data) for data in batch)), strict=True):
+        for data, answer in zip(batch, await asyncio.gather(*(told(port, data) for data in batch)), strict=True):
             for found in re.findall(rb"HTTP/[0-9.]+ (\d{3}) ", answer):
                 status = int(found)
                 statuses[status] = statuses.get(status, 0) + 1

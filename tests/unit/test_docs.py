@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from slipstream.edge.parameters import KNOWN
 from slipstream.protocol import cloudevents
 from slipstream.protocol.control import Reason, code_of
 from slipstream.protocol.errors import Code
 from slipstream.protocol.event import Record
 from slipstream.protocol.publication import parse_publication
+from slipstream.protocol.retry import HEADER
 from slipstream.settings import Settings
 from slipstream.settings.faults import OF_COMMANDS, variable
 from slipstream.shape.event import Context, Event
@@ -117,6 +119,16 @@ def test_the_tables_of_reading_have_every_reason_and_every_code() -> None:
     assert dict(zip(reasons, codes, strict=True)) == {reason.value: code_of(reason).value for reason in Reason}
     errors = column("reading.md", "What to do on an error", 1)
     assert {*errors, *codes} == {code.value for code in Code}
+
+
+def test_the_table_of_reading_has_every_parameter_that_the_edge_knows() -> None:
+    told = column("reading.md", "What can be asked for", 1)
+    assert sorted(told) == sorted(KNOWN - {"subject"}), "all but the one of administration"
+
+
+def test_the_table_of_reading_has_the_headers_that_stand_for_parameters() -> None:
+    told = {name.split(":")[0] for name in column("reading.md", "What can be asked for", 2)}
+    assert told == {"X-Tenant-ID", "Last-Event-ID", HEADER, "Authorization"}
 
 
 def test_the_example_package_does_what_its_page_says() -> None:

@@ -50,6 +50,11 @@ async def serve(settings: Settings) -> None:
         server = running.server
         if settings.auth == "none":
             _logger.warning("SLIPSTREAM_AUTH=none: EVERYBODY who reaches port %d may read and publish", server.port)
+        elif settings.issuers is None:
+            _logger.warning(
+                "SLIPSTREAM_ISSUERS is not set: only tenants whose documents name issuers let anybody in; all other"
+                " calls are 401"
+            )
         _logger.info("listening on %s:%d, admin on %d", settings.host, server.port, server.admin_port)
         # What is here now stays: to look through it at each full collection stops all streams for 30 ms (measured).
         gc.collect()

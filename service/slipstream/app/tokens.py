@@ -24,13 +24,14 @@ class Tokens(NamedTuple):
     verifier: Verifier
     authorizers: Authorizers
     keyring: Keyring
-    outbound: Outbound
+    outbounds: tuple[Outbound, ...]
 
     async def close(self) -> None:
         """In the order in which they need one another."""
         await self.authorizers.close()
         await self.keyring.close()
-        await self.outbound.close()
+        for outbound in self.outbounds:
+            await outbound.close()
 
 
 def tokens(settings: Settings, secret_files: SecretFiles, registry: Registry, revocations: Revocations) -> Tokens:
@@ -42,8 +43,10 @@ def tokens(settings: Settings, secret_files: SecretFiles, registry: Registry, re
         except SecretMissing as error:
             raise SecretAbsent(str(error)) from error
 
-    outbound = Outbound(is_public if settings.deny_private_networks else None)
-    keyring = Keyring(jwks_client(outbound), secret_of, time.monotonic)
+    allows = is_public if settings.deny_private_networks else None
+    # Connections of their own: the webhooks of some tenants must not keep all others from the keys of their issuers.
+    issuers, webhooks = Outbound(allows), Outbound(allows)
+    keyring = Keyring(jwks_client(issuers), secret_of, time.monotonic)
     defaults = () if settings.issuers is None else read_issuers(settings.issuers)
     verifier = Verifier(keyring, IssuersOf(defaults, registry), revocations.revoked)
-    return Tokens(verifier, Authorizers(outbound), keyring, outbound)
+    return Tokens(verifier, Authorizers(webhooks), keyring, (issuers, webhooks))

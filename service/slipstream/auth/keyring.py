@@ -54,7 +54,7 @@ class Keyring:
         self._secret_of = secret_of
         self._clock = clock
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
-        self._inline: OrderedDict[str, tuple[Issuer, KeySet]] = OrderedDict()
+        self._inline: OrderedDict[int, tuple[Issuer, KeySet]] = OrderedDict()
         self._missing: set[tuple[str, str]] = set()
 
     async def find(self, issuer: Issuer, tenant: str, kid: str | None, algorithm: str) -> Any:
@@ -89,8 +89,11 @@ class Keyring:
                         self._read(url, entry)
                     return verdict.key.material
                 case Do.WAIT:
-                    # Shielded: one client that leaves must not take the keys from all others that wait for them.
-                    await asyncio.shield(self._read(url, entry))
+                    # Not awaited itself: neither a client that leaves nor an entry that goes may end the others' wait.
+                    reading = self._read(url, entry)
+                    await asyncio.wait({reading})
+                    if not reading.cancelled():
+                        reading.result()
                     waited = True
                 case Do.AWAY:
                     raise SlipstreamError(
@@ -134,12 +137,15 @@ class Keyring:
 
     def _written(self, issuer: Issuer) -> KeySet:
         """The keys that stand in the document, parsed once for each document."""
-        name = issuer.issuer
+        # By identity, which the entry keeps alive: two tenants may call different issuers by one name.
+        name = id(issuer)
         made = self._inline.get(name)
-        if made is None or made[0] != issuer:
+        if made is None:
             made = self._inline[name] = (issuer, KeySet(issuer.keys or ()))
             if len(made[1]) < len(issuer.keys or ()):
-                _logger.warning("issuer %s: some of its keys are of no use for signatures and are left out", name)
+                _logger.warning(
+                    "issuer %s: some of its keys are of no use for signatures and are left out", issuer.issuer
+                )
             while len(self._inline) > _URLS_MAX:
                 self._inline.popitem(last=False)
         self._inline.move_to_end(name)

@@ -53,13 +53,16 @@ def revoke(
         from slipstream.protocol.topic import check_tenant  # noqa: PLC0415 - heavy
 
         check_tenant(tenant)
+        if not undo:
+            # What stands for a tenant that was removed can be taken back.
+            await _expect(api, tenant)
         ledger = RevocationLedger(api)
         await ledger.ensure()
         if not undo:
             await ledger.put(Revocation.of(tenant, kind, name, time.time(), reason))
         elif await ledger.remove(tenant, kind, name) is None:
-            fail(f"{_shown(kind, name)} is not revoked; `slipstream token revoked -t {tenant}` shows what is")
-        typer.echo(f"{_shown(kind, name)} {'is no longer revoked' if undo else 'revoked'}")
+            fail(f"{_shown(tenant, kind, name)} is not revoked; `slipstream token revoked -t {tenant}` shows what is")
+        typer.echo(f"{_shown(tenant, kind, name)} {'is no longer revoked' if undo else 'revoked'}")
 
     with_nats(work)
 
@@ -90,5 +93,19 @@ def _row(one: "Revocation") -> tuple[str, ...]:
     return (one.kind.value, name, at, one.reason or "-")
 
 
-def _shown(kind: "Kind", name: str) -> str:
-    return f"{kind.value} {name}"
+def _shown(tenant: str, kind: "Kind", name: str) -> str:
+    return f"tenant {tenant}" if kind.value == "tenant" else f"{kind.value} {name} of tenant {tenant}"
+
+
+async def _expect(api: "Api", name: str) -> None:
+    """End the command when there is no such tenant: a name that is mistyped would revoke nothing."""
+    from slipstream.jetstream.bucket import Bucket  # noqa: PLC0415 - heavy
+    from slipstream.tenants import TenantError  # noqa: PLC0415 - heavy
+
+    try:
+        known = await Bucket(api).get(name) is not None
+    except TenantError:
+        # Its document is broken, and edges go on with the one before.
+        known = True
+    if not known:
+        fail(f"there is no tenant {name}; `slipstream tenant list` shows those there are")

@@ -25,7 +25,10 @@ class _Reason(logging.Handler):
         self.text = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.text = record.getMessage()
+        from slipstream.jetstream.link import WAITING  # noqa: PLC0415 - heavy
+
+        # It is told by who gave up.
+        self.text = record.getMessage().removesuffix(WAITING)
 
 
 def load_settings() -> "Settings":

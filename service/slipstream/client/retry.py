@@ -20,6 +20,10 @@ DEFAULT_RETRY_MS: Final = 1_000
 MAX_BACKOFF_SECONDS: Final = 30.0
 """The backoff grows no longer than this: a client notices within it that the server is back."""
 
+MIN_FLOOR_SECONDS: Final = 0.1
+"""The shortest wait after a stream that had opened: `retry: 0`, and a server that ends each stream at once, must not
+become a loop (measured: 400 connections a second)."""
+
 MAX_FLOOR_SECONDS: Final = 3600.0
 """The longest wait that a server's word is obeyed for: a slip of units must not end a client for a year."""
 
@@ -63,7 +67,7 @@ class RetryState:
         """
         self.attempt += 1
         backoff = min(MAX_BACKOFF_SECONDS, self.terms.backoff_ms(self.attempt) / 1000)
-        delay = max(min(MAX_FLOOR_SECONDS, floor), backoff) + roll * self.terms.max_jitter_ms / 1000
+        delay = min(MAX_FLOOR_SECONDS, max(floor, backoff) + roll * self.terms.max_jitter_ms / 1000)
         return self._wait(now, delay, code)
 
     def ended(self, now: float, floor: float | None = None, code: str = "") -> float:
@@ -71,7 +75,8 @@ class RetryState:
 
         floor: what it asked for at the end, in seconds; its `retry:` where None.
         """
-        return self._wait(now, min(MAX_FLOOR_SECONDS, self.retry_ms / 1000 if floor is None else floor), code)
+        asked = self.retry_ms / 1000 if floor is None else floor
+        return self._wait(now, min(MAX_FLOOR_SECONDS, max(MIN_FLOOR_SECONDS, asked)), code)
 
     def succeeded(self) -> None:
         """The stream is open, or the event stored: the next failure is a first one again."""

@@ -17,7 +17,7 @@ from slipstream.client.http import HttpError
 from slipstream.client.order import GAP, Order, OrderViolation, is_control
 from slipstream.client.parser import Message, Parser
 from slipstream.client.retry import RetryState, asked_for
-from slipstream.protocol.retry import Backoff, Preferences
+from slipstream.protocol.retry import Backoff, Preferences, Terms
 
 PATH: Final = "/v1/events"
 SILENT_HEARTBEATS: Final = 2.5
@@ -27,6 +27,8 @@ PREFERENCES: Final = Preferences(backoff=Backoff.exponential, idempotency_aware=
 """What a stream asks for: a resume is safe to repeat, and five attempts would not outlast a restart of the log."""
 
 _ANSWER_BYTES: Final = 64 * 1024
+_GLANCE_SECONDS: Final = 0.1
+"""Once, for what has come already, where the time for silence is over because nobody asked meanwhile."""
 _logger = logging.getLogger(__name__)
 
 
@@ -49,6 +51,20 @@ class Counters:
     failures: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What an attempt brought: the terms of coming back, and an open stream or the refusal of one."""
+
+    terms: Terms
+    connection: Connection | None = None
+    refusal: Refused | Later | None = None
+
+    def close(self) -> None:
+        """Drop the stream that nobody came for."""
+        if self.connection is not None:
+            self.connection.close()
+
+
 class Stream:
     """One subscription; iterate over it.
 
@@ -56,7 +72,8 @@ class Stream:
 
     Iteration gives producers' events and `stream.gap`, over all reconnects; it ends only by `close` or an exception:
     Refused, OrderViolation, Unreachable, and ValueError for what is no event stream. A cancelled `anext` (a timeout
-    around it) loses nothing: the next one goes on.
+    around it) loses nothing: the next one goes on, also with a connection that was being opened, however short the
+    timeout.
 
     last_event_id: of the last message handed out, for a later Stream to go on from. counters: see Counters.
     retry: when it comes back, and on what terms; kept with `to_dict`, a later Stream goes on with it.
@@ -114,7 +131,10 @@ class Stream:
         self._silence_default = self._silence = silence_seconds
         self._give_up_seconds = give_up_seconds
         self._roll = roll
+        self._opening: asyncio.Task[_Answer] | None = None
         self._connection: Connection | None = None
+        self._silent_at = 0.0
+        self._glanced = False
         self._parser = Parser()
         self._pending: deque[Message] = deque()
         self._connect_at: float | None = None
@@ -125,11 +145,18 @@ class Stream:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        opening = self._opening
         self.close()
+        if opening is not None:
+            await asyncio.wait({opening}, timeout=self._connect_seconds)
 
     def close(self) -> None:
         """End the stream; a later `anext` raises StopAsyncIteration. May be called twice."""
         self._closing.set()
+        opening, self._opening = self._opening, None
+        if opening is not None and not opening.cancel() and not opening.cancelled() and opening.exception() is None:
+            # It was open, and nobody had come for it.
+            opening.result().close()
         self._disconnect()
 
     def __aiter__(self) -> Self:
@@ -152,7 +179,33 @@ class Stream:
         return request(self._endpoint, self._headers | resume)
 
     async def _connect(self) -> None:
-        """Wait for the moment the next attempt is due, then make it."""
+        """Wait for the moment the next attempt is due, then make it, or go on waiting for the one under way."""
+        if self._opening is None and not await self._due():
+            return
+        # A task of its own: a caller whose patience is shorter than connecting takes would begin anew for ever.
+        opening = self._opening = self._opening or asyncio.create_task(self._open(), name="slipstream-client-open")
+        await asyncio.wait({opening})
+        if self._closing.is_set():
+            return
+        self._opening = None
+        try:
+            answer = opening.result()
+        except (OSError, TimeoutError, HttpError) as error:
+            self._failed(f"{type(error).__name__}: {error}")
+            return
+        self.retry.terms = answer.terms
+        if answer.refusal is not None:
+            self._heed(answer.refusal, opened=False)
+            return
+        self._connection = answer.connection
+        self._parser = Parser(self.last_event_id)
+        self._silence = self._silence_default
+        self._heard()
+        self.counters.connects += 1
+        self.counters.resumes += bool(self.last_event_id)
+
+    async def _due(self) -> bool:
+        """Wait until an attempt may be made; False where the stream was closed before."""
         loop = asyncio.get_running_loop()
         if self._away_since is None:
             self._away_since = loop.time()
@@ -161,41 +214,39 @@ class Stream:
         with contextlib.suppress(TimeoutError):  # The time is up: that is the normal case.
             async with asyncio.timeout_at(self._connect_at):
                 await self._closing.wait()
-                return
+                return False
         self.retry.began(time.time())
+        return True
+
+    async def _open(self) -> _Answer:
+        """One attempt. Raises OSError, TimeoutError or HttpError."""
+        connection = await Connection.open(
+            self._endpoint, self._request(), context=self._context, seconds=self._connect_seconds
+        )
+        terms = agreed(connection.head, self.retry.terms)
+        if is_stream(connection.head):
+            return _Answer(terms, connection)
         try:
-            connection = await Connection.open(
-                self._endpoint, self._request(), context=self._context, seconds=self._connect_seconds
-            )
-            self.retry.terms = agreed(connection.head, self.retry.terms)
-            if not is_stream(connection.head):
-                try:
-                    body = await connection.read_all(_ANSWER_BYTES, self._connect_seconds)
-                finally:
-                    connection.close()
-                self._heed(judge(connection.head, body, self.retry.terms), opened=False)
-                return
-        except (OSError, TimeoutError, HttpError) as error:
-            self._failed(f"{type(error).__name__}: {error}")
-            return
-        if self._closing.is_set():
+            body = await connection.read_all(_ANSWER_BYTES, self._connect_seconds)
+        finally:
             connection.close()
-            return
-        self._connection = connection
-        self._parser = Parser(self.last_event_id)
-        self._silence = self._silence_default
-        self.counters.connects += 1
-        self.counters.resumes += bool(self.last_event_id)
+        return _Answer(terms, refusal=judge(connection.head, body, terms))
 
     async def _receive(self, connection: Connection) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._silent_at and not self._glanced:
+            self._glanced = True
+            self._silent_at = loop.time() + _GLANCE_SECONDS
         try:
-            body = await connection.read(self._silence)
+            # What is left of the silence: a caller may have cancelled this wait for its end many times.
+            body = await connection.read(max(0.0, self._silent_at - loop.time()))
         except TimeoutError:
             self._ended(f"silent for {self._silence:g} s")
             return
         except (OSError, HttpError) as error:
             self._ended(f"{type(error).__name__}: {error}")
             return
+        self._heard()
         if not body:
             self._ended("the server ended the stream")
             return
@@ -206,6 +257,11 @@ class Stream:
             raise
         if self._parser.retry is not None:
             self.retry.retry_ms = self._parser.retry
+
+    def _heard(self) -> None:
+        """The server has said something: from now on it may be silent for so long."""
+        self._silent_at = asyncio.get_running_loop().time() + self._silence
+        self._glanced = False
 
     def _accept(self, message: Message) -> bool:
         """Take a message in its turn; True when it is for the caller."""
@@ -221,6 +277,7 @@ class Stream:
                 self.retry.succeeded()
                 if heartbeat := heartbeat_seconds(message.data):
                     self._silence = SILENT_HEARTBEATS * heartbeat
+                    self._heard()
             case "stream.gap":
                 self.counters.gaps += 1
             case "stream.drain":

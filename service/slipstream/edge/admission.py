@@ -113,6 +113,7 @@ class Admission:
         self._addresses = Addresses(limits.connections_per_address)
         self._all_connects = Rate()
         self._connects: dict[str, Rate] = {}
+        self._redeemed: dict[str, Rate] = {}
         self._publishes: dict[str, Rate] = {}
 
     @asynccontextmanager
@@ -130,16 +131,24 @@ class Admission:
             # The narrower first: who has too many must not take what others could have.
             place.count_address()
             self._pass(self._connects, tenant.name, 1, quotas.connect_rate, "connects")
-            self._pass_crowd()
             if subject is not None and quotas.connections_per_subject is not None:
                 await place.take(subject_key(tenant.name, subject), quotas.connections_per_subject)
             await place.take(tenant_key(tenant.name), quotas.connections)
+            # Last: whom its own tenant's limits refuse must not take what others could have.
+            self._pass_crowd()
             yield place
         except BaseException:
             place.close()
             raise
         if not place.kept:
             place.close()
+
+    def redeem(self, tenant: Tenant) -> None:
+        """A ticket for `tenant` is about to be spent, which is a write to NATS. Raises QUOTA_EXCEEDED.
+
+        Counted beside the connects, and by their limit: `enter`, which counts those, comes too late for the write.
+        """
+        self._pass(self._redeemed, tenant.name, 1, tenant.spec.quotas.connect_rate, "connects")
 
     def publish(self, tenant: Tenant, events: int) -> None:
         """So many events are about to be stored. Raises QUOTA_EXCEEDED."""
@@ -153,6 +162,7 @@ class Admission:
     def forget(self, tenant: str) -> None:
         """The tenant is gone, and its rates with it."""
         self._connects.pop(tenant, None)
+        self._redeemed.pop(tenant, None)
         self._publishes.pop(tenant, None)
 
     def document(self) -> Mapping[str, object]:

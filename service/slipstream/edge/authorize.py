@@ -106,6 +106,7 @@ async def authorize(request: web.Request, right: Right) -> Grant:
     if right == ADMIN:
         # What it looks at or ends is the whole tenant's; readers and publishers ask with their topics (`consult`).
         await consult(request, grant, right, ())
+        confirm(request, grant)
     return grant
 
 
@@ -198,7 +199,9 @@ def _anonymous(request: web.Request, services: Services, right: Right) -> Grant:
     scopes = services.options.anonymous_scopes
     if right not in scopes:
         raise SlipstreamError(
-            Code.FORBIDDEN, f"nobody has the scope {right} here: SLIPSTREAM_ANONYMOUS_SCOPES leaves it out"
+            Code.FORBIDDEN,
+            f"nobody has the scope {right} here: SLIPSTREAM_ANONYMOUS_SCOPES leaves it out",
+            fix=f"Add {right} to SLIPSTREAM_ANONYMOUS_SCOPES, or turn tokens on (SLIPSTREAM_AUTH=jwt).",
         )
     return Grant(known(services, name), scopes)
 

@@ -24,6 +24,8 @@ _PAUSE: Final = 1.0
 _PAUSE_MAX: Final = 30.0
 _WAITING_MAX: Final = 8_192
 """Most questions of one tenant that are under way."""
+_ABREAST: Final = 32
+"""Connections of one tenant to its authorizer. Counted for each tenant, as two may have it on one host."""
 _TENANTS_MAX: Final = 1_024
 _SOON: Final = 1.0
 
@@ -34,12 +36,13 @@ class _Door:
     Each tenant has its own, also where two share a URL: what one tenant's callers break must not shut the other out.
     """
 
-    __slots__ = ("breaker", "flights", "url")
+    __slots__ = ("abreast", "breaker", "flights", "url")
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.breaker = Breaker(_THRESHOLD, _PAUSE, _PAUSE_MAX)
         self.flights: dict[bytes, asyncio.Task[bool | None]] = {}
+        self.abreast = asyncio.Semaphore(_ABREAST)
 
 
 class Authorizers:
@@ -132,16 +135,19 @@ class Authorizers:
             "Content-Type": "application/json",
         }
         try:
-            answer = await self._outbound.ask(
-                door.url, seconds=authorizer.timeout, most=ANSWER_BYTES, headers=headers, body=question.body()
-            )
-            allowed = read_answer(answer.status, answer.body)
-        except (OutboundError, Unreadable) as error:
-            door.breaker.failed(self._clock(), random.random())  # noqa: S311 jitter is no secret
-            if door.breaker.failures in (1, _THRESHOLD):
-                _logger.warning(
-                    "the authorizer of tenant %s does not answer (%s): %s", question.tenant, door.url, error
+            # The deadline is one for the wait for a connection and the answer.
+            async with asyncio.timeout(authorizer.timeout), door.abreast:
+                answer = await self._outbound.ask(
+                    door.url, seconds=authorizer.timeout, most=ANSWER_BYTES, headers=headers, body=question.body()
                 )
+            allowed = read_answer(answer.status, answer.body)
+        except (TimeoutError, OutboundError, Unreadable) as error:
+            before = door.breaker.failures
+            door.breaker.failed(self._clock(), random.random())  # noqa: S311 jitter is no secret
+            # Once, however many failed together.
+            if door.breaker.failures != before and door.breaker.failures in (1, _THRESHOLD):
+                why = str(error) or f"no answer within {authorizer.timeout:g} s"
+                _logger.warning("the authorizer of tenant %s does not answer (%s): %s", question.tenant, door.url, why)
             return None
         except BaseException:
             door.breaker.abandoned()
@@ -156,5 +162,8 @@ class Authorizers:
 
 def _away(seconds: float) -> SlipstreamError:
     return SlipstreamError(
-        Code.UPSTREAM_UNAVAILABLE, "nobody can say now whether this is allowed: come back", retry_after=seconds
+        Code.UPSTREAM_UNAVAILABLE,
+        "nobody can say now whether this is allowed: the tenant's authorizer does not answer",
+        fix="Wait for Retry-After and try again; operators: check the service at the tenant's spec.authorizer.url.",
+        retry_after=seconds,
     )

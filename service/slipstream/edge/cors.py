@@ -39,6 +39,8 @@ _REQUEST_HEADERS: Final = frozenset(
 )
 _ATTRIBUTE: Final = re.compile(r"ce-[a-z0-9]{1,64}")  # CloudEvents HTTP binding 3.1.3
 
+_ALLOW_ORIGIN: Final = "Have the origin listed in the tenant's spec.cors.origins, and name the tenant in the URL."
+
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 # Nobody has to prove anything without authentication, so there is nothing that another origin could steal.
 _ANYBODY: Final[Mapping[str, str]] = MappingProxyType(
@@ -163,7 +165,7 @@ def _decide(request: web.Request) -> Decision:
         return Decision(otherwise)
     # One text for all causes: it must not say which tenants there are.
     text = "this origin may not: name the tenant (?tenant= or X-Tenant-ID) and list the origin in its spec.cors.origins"
-    return Decision(_NONE, SlipstreamError(Code.FORBIDDEN, text))
+    return Decision(_NONE, SlipstreamError(Code.FORBIDDEN, text, fix=_ALLOW_ORIGIN))
 
 
 def _shared(origin: str, *, credentials: bool) -> Mapping[str, str]:

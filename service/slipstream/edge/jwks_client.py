@@ -8,7 +8,9 @@ from typing import Final
 from slipstream.auth.keyring import Fetch, FetchError
 from slipstream.edge.outbound import Outbound, OutboundError
 
-_SECONDS: Final = 5.0
+FETCH_SECONDS: Final = 5.0
+"""The deadline of a reading."""
+
 _BYTES_MAX: Final = 256 * 1_024
 _HEADERS: Final = {"Accept": "application/jwk-set+json, application/json"}
 
@@ -18,7 +20,7 @@ def jwks_client(outbound: Outbound) -> Fetch:
 
     async def fetch(url: str) -> bytes:
         try:
-            answer = await outbound.ask(url, seconds=_SECONDS, most=_BYTES_MAX, headers=_HEADERS)
+            answer = await outbound.ask(url, seconds=FETCH_SECONDS, most=_BYTES_MAX, headers=_HEADERS)
         except OutboundError as error:
             raise FetchError(str(error)) from error
         if answer.status != HTTPStatus.OK:

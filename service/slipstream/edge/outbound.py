@@ -1,4 +1,4 @@
-"""Where an edge asks others over HTTP: one session for all URLs of documents and settings, with every bound there is.
+"""Where an edge asks others over HTTP: a session for URLs of documents and settings, with every bound there is.
 
 No redirects, as nobody has agreed to where they lead; no proxies of the environment, no cookies, no compression.
 """
@@ -16,7 +16,6 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 
 _CONNECTIONS: Final = 256
-_CONNECTIONS_PER_HOST: Final = 32
 _KEEPALIVE: Final = 2.0
 """Seconds; servers close idle connections after 2 (gunicorn) to 75 (nginx)."""
 
@@ -97,7 +96,6 @@ class Outbound:
             cookie_jar=aiohttp.DummyCookieJar(),
             connector=aiohttp.TCPConnector(
                 limit=_CONNECTIONS,
-                limit_per_host=_CONNECTIONS_PER_HOST,
                 keepalive_timeout=_KEEPALIVE,
                 resolver=self._resolver,
                 socket_factory=None if self._allows is None else self._socket,

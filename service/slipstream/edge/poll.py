@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from aiohttp import web
 
@@ -10,11 +12,11 @@ from slipstream.edge.answers import answered
 from slipstream.edge.authorize import SUBSCRIBE, authorize, confirm, consult
 from slipstream.edge.query import parse_poll, parse_query
 from slipstream.edge.retry import agree
-from slipstream.edge.services import SERVICES
+from slipstream.edge.services import SERVICES, Services
 from slipstream.edge.shedding import admit
 from slipstream.edge.subscribe import address_of
 from slipstream.fanout.encode import enveloped
-from slipstream.fanout.page import page
+from slipstream.fanout.page import Patience, page
 from slipstream.fanout.start import start
 from slipstream.protocol.timestamp import rfc3339
 
@@ -46,7 +48,8 @@ async def poll(request: web.Request) -> web.StreamResponse:
             fresh=True,
         )
         look = tail.shaper.look(grant.scopes, envelope=query.envelope)
-        found = await page(begun, tail, following.replay, filters, look, limit=bounds.limit, wait=bounds.wait)
+        with _patience(services, bounds.wait) as patience:
+            found = await page(begun, tail, following.replay, filters, look, limit=bounds.limit, patience=patience)
         confirm(request, grant)
         document = {
             "events": [
@@ -65,3 +68,14 @@ async def poll(request: web.Request) -> web.StreamResponse:
             "gap": None if found.gap is None else found.gap.document(),
         }
     return answered(request, document)
+
+
+@contextmanager
+def _patience(services: Services, seconds: float) -> Iterator[Patience]:
+    """What a drain ends when the poll's moment has come; nobody waits who has come too late for one."""
+    patience = Patience(0.0 if services.draining else seconds)
+    services.polls.add(patience)
+    try:
+        yield patience
+    finally:
+        services.polls.discard(patience)

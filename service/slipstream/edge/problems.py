@@ -19,7 +19,7 @@ from aiohttp.typedefs import Handler
 from slipstream.edge.answers import common_headers, stream_headers
 from slipstream.edge.authorize import INVALID_TOKEN
 from slipstream.edge.handoff import HandedOff
-from slipstream.edge.retry import retry_after, retry_ms
+from slipstream.edge.retry import disagree, retry_after, retry_ms
 from slipstream.edge.services import SERVICES
 from slipstream.edge.trace import trace_of
 from slipstream.protocol import control
@@ -76,6 +76,8 @@ def refuse(request: web.Request, error: SlipstreamError, members: Mapping[str, o
     members: what the problem document has besides (RFC 9457 section 3.2).
     """
     request.app[SERVICES].refused(error.code)
+    if error.code is Code.FORBIDDEN:
+        disagree(request)
     if error.status in _PASSING and _wants_stream(request):
         return _as_stream(request, error)
     return _as_problem(request, error, members)
@@ -102,14 +104,13 @@ def _as_problem(request: web.Request, error: SlipstreamError, members: Mapping[s
 
 def problem(error: SlipstreamError, trace_id: str) -> dict[str, object]:
     """The problem document of an error (RFC 9457)."""
-    entry = CATALOGUE[error.code]
     return {
         "type": f"urn:slipstream:error:{error.code.value}",
-        "title": entry.title,
+        "title": CATALOGUE[error.code].title,
         "status": error.status,
         "code": error.code.value,
         "detail": error.message,
-        "fix": entry.fix,
+        "fix": error.fix,
         "trace_id": trace_id,
     }
 
@@ -126,7 +127,10 @@ def _wants_stream(request: web.Request) -> bool:
 
 def _message(request: web.Request, error: web.HTTPException) -> str:
     if error.status == HTTPStatus.NOT_FOUND:
-        return "there is nothing at this path: streams are at /v1/events"
-    if error.status == HTTPStatus.METHOD_NOT_ALLOWED:
-        return f"{request.method} is not what this path is for"
+        publishes = request.method == "POST" or request.path.rstrip("/").endswith("publish")
+        more = f", and POST {STREAM_PATH} publishes" if publishes else ""
+        return f"there is nothing at this path: streams are at {STREAM_PATH}{more}"
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        taken = ", ".join(sorted(error.allowed_methods - {"OPTIONS"}))
+        return f"{request.method} is not what this path is for: it takes {taken}"
     return error.reason or "the request was refused"

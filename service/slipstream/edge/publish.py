@@ -38,7 +38,8 @@ async def publish(request: web.Request) -> web.StreamResponse:
         if error.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
             answer.headers["Accept-Post"] = ACCEPTED  # W3C Linked Data Platform 7.1
             answer.headers["Accept-Encoding"] = "gzip"  # RFC 9110 section 15.5.16
-    answer.headers["Idempotency-Support"] = tenant.spec.publish.idempotency
+    if answer.status != HTTPStatus.FORBIDDEN:
+        answer.headers["Idempotency-Support"] = tenant.spec.publish.idempotency
     return answer
 
 

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from multidict import CIMultiDictProxy, MultiMapping
 
+from slipstream.edge.parameters import refuse_misspelt
 from slipstream.fanout.start import After, At, Earliest, Last, Now, Wish
 from slipstream.protocol.errors import Code, SlipstreamError, quoted
 from slipstream.protocol.position import Position
@@ -46,10 +47,11 @@ class Poll(NamedTuple):
 
 
 def parse_query(parameters: MultiMapping[str], headers: CIMultiDictProxy[str]) -> Query:
-    """Raises BAD_REQUEST for whatever is malformed or repeated.
+    """Raises BAD_REQUEST for whatever is malformed, repeated, or nearly one of ours.
 
     Precedence: `Last-Event-ID` header, `last_event_id`, `since`, now. An empty header or parameter is absent.
     """
+    refuse_misspelt(parameters)
     if len(headers.getall("Last-Event-ID", ())) > 1:
         raise SlipstreamError(Code.BAD_REQUEST, "the header Last-Event-ID is repeated: send it once")
     heartbeat = _one(parameters, "heartbeat") or "comment"
@@ -83,6 +85,7 @@ class Listing(NamedTuple):
 
 def parse_listing(parameters: MultiMapping[str]) -> Listing:
     """The parameters of a list of streams. Raises BAD_REQUEST."""
+    refuse_misspelt(parameters)
     limit = _whole(parameters, "limit", _LIMIT, _LIMIT_MAX)
     return Listing(_one(parameters, "subject") or None, limit)
 

@@ -8,6 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from slipstream.auth.ticket import Sealed
+from slipstream.auth.verify import peek
 from slipstream.edge.cookie import KEPT, Kept
 from slipstream.edge.services import SERVICES
 from slipstream.protocol.errors import Code, SlipstreamError
@@ -26,16 +27,21 @@ def ticket_in_url(request: web.Request) -> str:
 async def redeem(request: web.Request, text: str) -> str | None:
     """The token of a ticket that was not used before; None for any other ticket, as nobody needs to know why.
 
-    What is no ticket or too old asks nobody. Raises UPSTREAM_UNAVAILABLE when the other processes cannot be asked.
+    What is no ticket or too old asks nobody. Raises UPSTREAM_UNAVAILABLE when the other processes cannot be asked,
+    QUOTA_EXCEEDED when the tenant's tickets come too fast.
     """
-    tickets, now = request.app[SERVICES].tickets, time.time()
+    services, now = request.app[SERVICES], time.time()
+    tickets = services.tickets
     try:
         sealed = Sealed.parse(text, now)
         ticket = sealed.open(await tickets.key(sealed.day), now)
+        tenant = services.registry.get(peek(ticket.token).tenant)
     except SlipstreamError as error:
         if error.code is not Code.UNAUTHORIZED:
             raise
         return None
+    if tenant is not None:
+        services.admission.redeem(tenant)
     if not await tickets.spend(ticket.id):
         return None
     # Its URL lets nobody in again, but the browser comes back to it.

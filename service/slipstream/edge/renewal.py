@@ -12,6 +12,7 @@ from slipstream.auth.claims import Token
 from slipstream.edge.answers import answered
 from slipstream.edge.authorize import SUBSCRIBE, authorize, bearer, forbidden, known, permitted, still_good
 from slipstream.edge.cookie import KEPT, Kept, check_value, comes_with_cookie
+from slipstream.edge.jwks_client import FETCH_SECONDS
 from slipstream.edge.services import SERVICES, Services
 from slipstream.edge.sessions import Session
 from slipstream.edge.streams import ask_holder, session_of, stream_in_path
@@ -54,7 +55,10 @@ async def renew_stream(request: web.Request) -> web.StreamResponse:
         "token": text,
         "trace_id": trace_of(request).trace_id,
     }
-    renewed = await ask_holder(services, stream, RENEW, question)
+    # Whoever holds the stream may have to read the issuer's keys, and waits for the authorizer as the tenant says.
+    authorizer = grant.tenant.spec.authorizer
+    more = FETCH_SECONDS + (0.0 if authorizer is None else authorizer.timeout)
+    renewed = await ask_holder(services, stream, RENEW, question, more=more)
     if returns:
         request[KEPT] = Kept(text, grant.token.expires_at)
     return answered(request, renewed)

@@ -29,6 +29,11 @@ def agree(request: web.Request, tenant: Tenant) -> None:
     request[_TERMS] = _negotiate(request, tenant.spec.retry or _ANY)
 
 
+def disagree(request: web.Request) -> None:
+    """Not let in after all: nothing of the tenant's policy may show."""
+    request.pop(_TERMS, None)
+
+
 def unsafe(request: web.Request) -> None:
     """Events without an identity go to the log now: whatever fails from here on must not be repeated.
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from slipstream.auth.claims import TEXT_MAX
 from slipstream.auth.revocations import REASON_MAX, Kind, Revocation, hash_of
 from slipstream.edge.answers import answered, done
-from slipstream.edge.authorize import ADMIN, authorize
+from slipstream.edge.authorize import ADMIN, authorize, confirm
 from slipstream.edge.body import read_body
 from slipstream.edge.services import SERVICES
 from slipstream.edge.trace import trace_of
@@ -48,6 +48,8 @@ async def revoke(request: web.Request) -> web.StreamResponse:
         # No form of a page can send it: see Cookies and other sites in docs/security.md.
         raise SlipstreamError(Code.BAD_REQUEST, "send JSON, with Content-Type: application/json", status=415)
     wanted = read_wanted(await read_body(request, _BODY_BYTES, services.options.body_deadline), tenant)
+    # The body may have taken its time.
+    confirm(request, grant)
     revocation = Revocation.of(tenant, wanted.kind, wanted.name, time.time(), wanted.reason)
     known = services.revocations
     if wanted.kind is not Kind.TENANT and known.count(tenant) >= MOST and known.get(revocation.key) is None:

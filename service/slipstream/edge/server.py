@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
@@ -27,6 +28,9 @@ from slipstream.edge.tickets import TICKETS_PATH, issue_ticket
 from slipstream.protocol.errors import Code, SlipstreamError
 
 _FIELD_BYTES = 16 * 1024
+_PUBLIC_SECONDS = 1.0
+"""For requests under way at the end: after this each is told to end, after twice this it is cut off (aiohttp)."""
+_ADMIN_SECONDS = 0.25
 _ADMIN_SOCKETS = 32
 """Of the reserve: whoever asks how a full process is must get an answer."""
 
@@ -70,25 +74,35 @@ class Server:
         options = self._services.options
         reactor = self._services.hub.reactor
         self.admin_port = await self._listen(
-            self._admin(), options.admin_port, "SLIPSTREAM_ADMIN_PORT", most=_ADMIN_SOCKETS
+            self._admin(), options.admin_port, "SLIPSTREAM_ADMIN_PORT", ending=_ADMIN_SECONDS, most=_ADMIN_SOCKETS
         )
         self.port = await self._listen(
-            self._public(), options.port, "SLIPSTREAM_PORT", most=options.max_sockets, elsewhere=lambda: len(reactor)
+            self._public(),
+            options.port,
+            "SLIPSTREAM_PORT",
+            ending=_PUBLIC_SECONDS,
+            most=options.max_sockets,
+            elsewhere=lambda: len(reactor),
         )
 
-    async def stop_listening(self) -> None:
-        """Accept nobody any more on the clients' port; requests under way go on."""
-        for site in list(self._runners[-1].sites):
-            await site.stop()
+    async def finish(self) -> None:
+        """Accept nobody any more on the clients' port; what is under way there has two seconds to end."""
+        await self._runners.pop().cleanup()
 
     async def stop(self) -> None:
-        """Stop both listeners and end what is under way."""
-        for runner in reversed(self._runners):
-            await runner.cleanup()
+        """Stop listening and end what is under way."""
+        await asyncio.gather(*(runner.cleanup() for runner in self._runners))
         self._runners.clear()
 
     async def _listen(
-        self, app: web.Application, port: int, variable: str, *, most: int, elsewhere: Callable[[], int] = lambda: 0
+        self,
+        app: web.Application,
+        port: int,
+        variable: str,
+        *,
+        ending: float,
+        most: int,
+        elsewhere: Callable[[], int] = lambda: 0,
     ) -> int:
         options = self._services.options
         runner = web.AppRunner(
@@ -100,7 +114,7 @@ class Server:
             max_line_size=_FIELD_BYTES,
             max_field_size=_FIELD_BYTES,
             auto_decompress=False,
-            shutdown_timeout=2.0,
+            shutdown_timeout=ending,
         )
         await runner.setup()
         self._runners.append(runner)

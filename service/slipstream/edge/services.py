@@ -16,6 +16,7 @@ from slipstream.edge.authorizer import Authorizers
 from slipstream.edge.inflight import Inflight
 from slipstream.edge.sessions import Sessions
 from slipstream.fanout.hub import Hub
+from slipstream.fanout.page import Patience
 from slipstream.log.store import Store
 from slipstream.protocol.errors import Code
 from slipstream.resilience.lag import LoopLag
@@ -63,9 +64,10 @@ class Services:
     `verifier` checks tokens, `revocations` says which are refused all the same, `ledger` is where those are written;
     `tickets` are what all processes know of tickets; `authorizers` asks those of the tenants, `admission` counts
     quotas, `bodies` the bytes of publishes under way, `memory` knows when there is too little of it, `upstream` whether
-    NATS stores; `log_of(tenant)` measures what is stored. `faults()` lists what makes it unfit to live; `links()` says
-    how its NATS connections and their breaker are; `loop_lag` knows how late the event loop was; `shaping()` says of
-    which tenants not all events pass as they are, and why.
+    NATS stores; `log_of(tenant)` measures what is stored. `faults()` lists what makes it unfit to live, `restarts()`
+    counts its tasks that ended and were started again; `links()` says how its NATS connections and their breaker are;
+    `loop_lag` knows how late the event loop was; `shaping()` says of which tenants not all events pass as they are, and
+    why. `polls` are those under way, by what they wait with.
     """
 
     options: Options
@@ -83,6 +85,7 @@ class Services:
     tickets: TicketStore
     authorizers: Authorizers
     faults: Callable[[], list[str]]
+    restarts: Callable[[], int]
     peers: Peers
     log_of: Callable[[str], Awaitable[Mapping[str, object]]]
     upstream: Upstream
@@ -92,6 +95,7 @@ class Services:
     leaving: bool = False
     draining: bool = False
     refusals: dict[str, int] = field(default_factory=dict)
+    polls: set[Patience] = field(default_factory=set)
 
     @property
     def ready(self) -> bool:

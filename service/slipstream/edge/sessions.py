@@ -13,6 +13,8 @@ from slipstream.fanout.connection import Connection
 from slipstream.protocol.topic import Filters
 
 _ID_MAX: Final = 64
+_NUMBER_MAX: Final = 15
+"""Digits of a stream's number: what JSON carries whole (RFC 8259 section 6)."""
 
 _SLICE: Final = 100
 """Streams that are looked at in one turn of the loop, and ended if they have to: the others wait meanwhile."""
@@ -71,6 +73,7 @@ class StreamId(NamedTuple):
         if (
             not (process.isascii() and process.isalnum() and number.isascii() and number.isdigit())
             or len(text) > _ID_MAX
+            or len(number) > _NUMBER_MAX
         ):
             return None
         return cls(process, int(number))

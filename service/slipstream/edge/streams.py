@@ -107,10 +107,12 @@ async def _usage(
     }
 
 
-async def ask_holder(services: Services, stream: StreamId, kind: str, question: Document) -> Document:
+async def ask_holder(
+    services: Services, stream: StreamId, kind: str, question: Document, *, more: float = 0.0
+) -> Document:
     """The answer of the process that holds `stream`. Raises NOT_FOUND where nobody does, or for another tenant's."""
     try:
-        return await services.peers.ask(stream.process, kind, question)
+        return await services.peers.ask(stream.process, kind, question, more=more)
     except SlipstreamError as error:
         if error.code is Code.NOT_FOUND:
             # One answer, whether it has ended, was never there, or is another tenant's.

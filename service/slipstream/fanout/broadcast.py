@@ -6,6 +6,7 @@ pending for an audience is sealed into one round, which is written to its member
 
 from __future__ import annotations
 
+import random
 import time
 from collections import deque
 from collections.abc import Callable
@@ -21,6 +22,9 @@ from slipstream.protocol.frame import chunk, comment
 from slipstream.protocol.position import Position
 
 _TURN = 256
+_EARLY = 0.2
+"""Part of a heartbeat by which one may come sooner, by chance: audiences and pods that fell quiet together drift apart.
+Never later: a peer is judged by it (pulse.py)."""
 
 
 class Broadcast:
@@ -152,7 +156,7 @@ class Broadcast:
                 audience.told = place.seq
             else:
                 block = heartbeat(audience)
-            audience.beaten_at = now
+            audience.beaten_at = now - self._heartbeat * _EARLY * random.random()  # noqa: S311 jitter is no secret
             payload = Payload([audience.frame(block)], [place.seq])
             self.rounds.append(Round(audience, payload, place.seq, place.seq))
 

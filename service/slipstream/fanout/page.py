@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -37,22 +38,53 @@ class Page(NamedTuple):
     gap: Gap | None
 
 
+class Patience:
+    """How long a page waits for its first event: `seconds` from now, or until `end`."""
+
+    __slots__ = ("_over", "_timer", "_until")
+
+    def __init__(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
+        self._over = False
+        self._timer: asyncio.Timeout | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is waited for any more."""
+        return self._over or time.monotonic() >= self._until
+
+    def end(self) -> None:
+        """Wait no longer: the page is what there is now."""
+        self._over = True
+        if self._timer is not None and not self._timer.expired():
+            self._timer.reschedule(asyncio.get_running_loop().time())
+
+    async def wait(self, tail: Tail) -> None:
+        """Return when something was appended, or it is over."""
+        left = self._until - time.monotonic()
+        try:
+            async with asyncio.timeout(left) as self._timer:
+                await tail.changed(left)
+        except TimeoutError:
+            return
+        finally:
+            self._timer = None
+
+
 async def page(
-    begun: Start, tail: Tail, replay: Replay, filters: Filters, look: Look, *, limit: int, wait: float
+    begun: Start, tail: Tail, replay: Replay, filters: Filters, look: Look, *, limit: int, patience: Patience
 ) -> Page:
-    """Up to `limit` events that match, fewer where they are large; waits up to `wait` seconds for the first one."""
+    """Up to `limit` events that match, fewer where they are large; waits with `patience` for the first one."""
     reader = _Reader(begun, tail, replay, filters, look, limit)
     if begun.snapshot is not None:
         await reader.exhaust(begun.snapshot)
         return reader.page()
-    until = time.monotonic() + wait
     while not reader.full:
         if await reader.advance():
             continue
-        left = until - time.monotonic()
-        if reader.found or left <= 0:
+        if reader.found or patience.over:
             break
-        await tail.changed(left)
+        await patience.wait(tail)
     return reader.page()
 
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from nats import errors as nats_errors
+from nats.js import errors as js_errors
 
 from slipstream.jetstream.link import Link
+from slipstream.jetstream.violation import Forbidden
 from slipstream.protocol.errors import Code, SlipstreamError
 
 STREAM_NOT_FOUND = 10059
 STREAM_NAME_IN_USE = 10058
 NO_MESSAGE = 10037
+
+_ABSENT: Final = frozenset({10039, 10076})
+"""The server's numbers for: no JetStream in this account, none at all."""
+
+_UNAVAILABLE: Final = 503
+_SOON: Final = 2.0
 
 
 class ApiError(Exception):
@@ -25,14 +33,50 @@ class ApiError(Exception):
         self.description = description
 
 
+class NoJetStream(ApiError):
+    """Nobody answers JetStream's requests. lasting: time alone does not mend it."""
+
+    def __init__(self, err_code: int = 0, *, lasting: bool) -> None:
+        super().__init__(_UNAVAILABLE, err_code, "JetStream is not there")
+        self.lasting = lasting
+
+    def told(self) -> SlipstreamError:
+        """The same as an error of the catalogue; `retry_after` only where it may pass."""
+        if self.err_code in _ABSENT:
+            text = (
+                "this account of NATS has no JetStream: write `jetstream: enabled` into the account that the user"
+                " enters, in the configuration of nats-server, or use a user of an account that has it"
+            )
+        else:
+            text = (
+                f"this NATS has no JetStream{'' if self.lasting else ', or it is not ready yet'}: start it with"
+                " `nats-server -js`, or with a block `jetstream` in its configuration (with accounts, in the account"
+                " that the user enters, too)"
+            )
+        return SlipstreamError(Code.UPSTREAM_UNAVAILABLE, text, retry_after=None if self.lasting else _SOON)
+
+
 def away(error: BaseException) -> SlipstreamError:
-    """The error that says: NATS did not answer, try again soon."""
-    reason = str(error) or type(error).__name__
-    return SlipstreamError(Code.UPSTREAM_UNAVAILABLE, f"NATS did not answer: {reason}", retry_after=2.0)
+    """The error that says: NATS did not answer, try again soon; without `retry_after`, what must be mended first."""
+    if isinstance(error, Forbidden):
+        return SlipstreamError(
+            Code.UPSTREAM_UNAVAILABLE,
+            f"NATS refuses this user: {error}; use a user with these rights (`slipstream tenant nats-permissions`"
+            " prints them)",
+        )
+    if isinstance(error, js_errors.APIError) and error.err_code is not None:
+        reason = f"JetStream refused: {error.description} ({error.err_code})"
+    else:
+        reason = f"NATS did not answer: {str(error) or type(error).__name__}"
+    return SlipstreamError(Code.UPSTREAM_UNAVAILABLE, reason, retry_after=_SOON)
 
 
 class Api:
-    """The JetStream API behind a link. Raises `ApiError` for a refusal, UPSTREAM_UNAVAILABLE for silence."""
+    """The JetStream API behind a link.
+
+    Raises `ApiError` for a refusal (`NoJetStream` where nobody is there to ask), UPSTREAM_UNAVAILABLE for silence and
+    for what this user may not ask.
+    """
 
     def __init__(self, link: Link, timeout: float = 3.0) -> None:
         self.link = link
@@ -43,18 +87,39 @@ class Api:
         raw = await self.request(f"$JS.API.{subject}", b"" if body is None else orjson.dumps(body))
         answer: dict[str, Any] = orjson.loads(raw)
         error = answer.get("error")
+        if error is not None and error.get("err_code") in _ABSENT:
+            raise NoJetStream(error["err_code"], lasting=True)
         if error is not None:
             raise ApiError(error.get("code", 500), error.get("err_code", 0), error.get("description", "unknown"))
         return answer
 
-    async def request(self, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> bytes:
-        """One request and the payload of its answer."""
+    async def request(
+        self, subject: str, payload: bytes, headers: dict[str, str] | None = None, *, more: float = 0.0
+    ) -> bytes:
+        """One request and the payload of its answer. more: seconds that whoever answers may need besides."""
         try:
-            message = await self.link.client.request(subject, payload, timeout=self.timeout, headers=headers)
+            message = await self.link.client.request(subject, payload, timeout=self.timeout + more, headers=headers)
         except nats_errors.NoRespondersError as error:
+            if subject.startswith("$JS.API."):
+                raise self._no_jetstream() from error
             # JetStream is off, electing, or the subject belongs to no stream.
-            raise ApiError(503, 0, "nobody answers this subject") from error
+            raise ApiError(_UNAVAILABLE, 0, "nobody answers this subject") from error
+        except Forbidden as error:
+            # It was heard, and answered.
+            raise away(error) from error
         except (TimeoutError, OSError, nats_errors.Error) as error:
             self.link.suspect(subject)
             raise away(error) from error
         return bytes(message.data)
+
+    def away(self, error: BaseException) -> SlipstreamError:
+        """As `away`, for an error of nats-py's own JetStream client, which says of some no more than their kind."""
+        if isinstance(error, js_errors.ServiceUnavailableError):
+            if error.err_code is None:
+                return self._no_jetstream().told()
+            if error.err_code in _ABSENT:
+                return NoJetStream(error.err_code, lasting=True).told()
+        return away(error)
+
+    def _no_jetstream(self) -> NoJetStream:
+        return NoJetStream(lasting=self.link.client.without_jetstream)

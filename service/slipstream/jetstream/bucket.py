@@ -11,7 +11,7 @@ from nats.js import errors as js_errors
 from nats.js.api import KeyValueConfig, StorageType
 from nats.js.kv import KeyValue
 
-from slipstream.jetstream.api import Api, away
+from slipstream.jetstream.api import Api
 from slipstream.jetstream.kv import NO_CLUSTER, REPLICAS, Kv
 from slipstream.jetstream.kv_follower import KvFollower, Replica
 from slipstream.jetstream.subjects import TENANTS_BUCKET
@@ -35,7 +35,7 @@ class Bucket:
         """Make the bucket where it does not exist; an existing one is left as it is."""
         context = self._api.link.client.jetstream(timeout=self._api.timeout)
         config = KeyValueConfig(bucket=TENANTS_BUCKET, history=1, storage=StorageType.FILE, replicas=REPLICAS)
-        with _translated():
+        with _translated(self._api):
             try:
                 await context.key_value(TENANTS_BUCKET)
             except js_errors.BucketNotFoundError:
@@ -60,7 +60,7 @@ class Bucket:
     async def get(self, name: str) -> Tenant | None:
         """The document of `name`, or None."""
         try:
-            with _translated():
+            with _translated(self._api):
                 entry = await (await self._open()).get(name)
         except js_errors.KeyNotFoundError:
             return None
@@ -72,7 +72,7 @@ class Bucket:
         bucket = await self._open()
         for _ in range(_ATTEMPTS):
             try:
-                with _translated():
+                with _translated(self._api):
                     try:
                         entry = await bucket.get(tenant.name)
                     except js_errors.KeyNotFoundError as error:
@@ -94,7 +94,7 @@ class Bucket:
         """Remove the document; False when there was none."""
         bucket = await self._open()
         try:
-            with _translated():
+            with _translated(self._api):
                 # Not `self.get`: a broken document can be removed, too.
                 await bucket.get(name)
                 await bucket.delete(name)
@@ -115,7 +115,7 @@ class Bucket:
         return [found[name] for name in sorted(found)]
 
     async def _open(self) -> KeyValue:
-        with _translated():
+        with _translated(self._api):
             return await self._api.link.client.jetstream(timeout=self._api.timeout).key_value(TENANTS_BUCKET)
 
 
@@ -143,7 +143,7 @@ def _read(name: str, data: bytes) -> Tenant:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(api: Api) -> Iterator[None]:
     try:
         yield
     except js_errors.BucketNotFoundError as error:
@@ -153,4 +153,4 @@ def _translated() -> Iterator[None]:
     except (js_errors.KeyNotFoundError, js_errors.KeyWrongLastSequenceError):
         raise
     except (TimeoutError, OSError, nats_errors.Error) as error:
-        raise away(error) from error
+        raise api.away(error) from error

@@ -27,6 +27,8 @@ from nats.aio.client import Srv
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from slipstream.jetstream.violation import Violation
+
 _logger = logging.getLogger(__name__)
 
 _UNACKNOWLEDGED_MS = 6_000
@@ -69,6 +71,9 @@ class Client(NatsClient):
         self._taps: dict[int, Tap] = {}
         self._known = [replace(server, reconnects=0, last_attempt=None) for server in discovered]
         self._shunned = shunned
+        self._asking: dict[asyncio.Timeout, str] = {}
+        self._deaf: Violation | None = None
+        self.on_violation: Callable[[Violation], None] = lambda _: None
         self.heard_at = time.monotonic()
 
     @property
@@ -111,12 +116,33 @@ class Client(NatsClient):
         old_style: bool = False,  # noqa: FBT001, FBT002 nats-py's signature
         headers: dict[str, str] | None = None,
     ) -> Msg:
-        """See nats-py."""
-        return await _heeding(super().request(subject, payload, timeout, old_style, headers))
+        """See nats-py. Raises Forbidden as soon as the server says that this user may not ask, or not hear."""
+        scope = asyncio.timeout(None)
+        try:
+            async with scope:
+                self._asking[scope] = subject
+                return await _heeding(super().request(subject, payload, timeout, old_style, headers))
+        except TimeoutError as error:
+            # The refusal to hear answers comes once in the life of a connection, with its first request.
+            if refused := self._deaf or (Violation("publish", subject) if scope.expired() else None):
+                raise refused.error(subject, self.inboxes) from error
+            raise
+        finally:
+            self._asking.pop(scope, None)
 
     async def connect(self, *args: Any, **options: Any) -> None:
         """See nats-py."""
         await _heeding(super().connect(*args, **options))
+
+    @property
+    def inboxes(self) -> str:
+        """What the subjects begin with on which answers come."""
+        return self._inbox_prefix.decode()
+
+    @property
+    def without_jetstream(self) -> bool:
+        """True where the server said that it has none and that it is in no cluster, so that nobody else has it."""
+        return not (self._server_info.get("jetstream") or self._server_info.get("cluster"))
 
     @property
     def discovered(self) -> list[Srv]:
@@ -163,6 +189,7 @@ class Client(NatsClient):
 
     async def _process_connect_init(self) -> None:
         self._bound_silence()
+        self._deaf = None
         await super()._process_connect_init()
         # What was heard over the connection before this one says nothing of this one.
         self.heard_at = time.monotonic()
@@ -176,6 +203,24 @@ class Client(NatsClient):
         peer = None if writer is None else writer.get_extra_info("socket")
         if peer is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
+
+    async def _process_err(self, err_msg: str) -> None:
+        violation = Violation.read(err_msg)
+        if violation is not None:
+            self._refuse(violation)
+        await super()._process_err(err_msg)
+
+    def _refuse(self, violation: Violation) -> None:
+        if violation.verb != "publish" and violation.concerns("", self.inboxes):
+            self._deaf = violation
+        now = asyncio.get_running_loop().time()
+        for scope, subject in self._asking.items():
+            if violation.concerns(subject, self.inboxes) and not scope.expired():
+                scope.reschedule(now)
+        try:
+            self.on_violation(violation)
+        except Exception:
+            _logger.exception("what was to be told of %r failed; the connection goes on", violation)
 
     async def _process_pong(self) -> None:
         self.heard_at = time.monotonic()

@@ -15,6 +15,7 @@ from nats import errors as nats_errors
 from slipstream.jetstream.api import ApiError, away
 from slipstream.jetstream.client import Client, parse_headers
 from slipstream.jetstream.link import Link
+from slipstream.jetstream.violation import Forbidden, Violation
 
 _NO_MESSAGE = "404"
 _END = "204"
@@ -39,16 +40,17 @@ class Answer(NamedTuple):
 
 
 class _Collector:
-    __slots__ = ("answer", "done")
+    __slots__ = ("answer", "done", "subject")
 
-    def __init__(self, done: asyncio.Future[Answer]) -> None:
+    def __init__(self, subject: str, done: asyncio.Future[Answer]) -> None:
+        self.subject = subject
         self.done = done
         self.answer: list[Stored] = []
 
-    def forsake(self) -> None:
-        """What would come was on its way over a connection that is gone."""
+    def forsake(self, error: nats_errors.Error) -> None:
+        """Nothing will come: the connection is gone on which it was on its way, or this was refused."""
         if not self.done.done():
-            self.done.set_exception(nats_errors.ConnectionClosedError())
+            self.done.set_exception(error)
             self.done.exception()  # it may be that nobody waits yet, and gives up before
 
     def take(self, payload: bytes, raw: bytes) -> None:
@@ -84,20 +86,24 @@ class Direct:
         self._token = 0
         self._opening = asyncio.Lock()
         link.on_lost(self._forsake)
+        link.on_violation(self._refuse)
 
     async def batch(self, stream: str, body: dict[str, Any]) -> Answer:
         """A batch request (`batch` must be in `body`). An empty answer is no proof of the end: replicas may lag."""
         self._token += 1
         token = str(self._token)
-        collector = _Collector(asyncio.get_running_loop().create_future())
+        subject = f"$JS.API.DIRECT.GET.{stream}"
+        collector = _Collector(subject, asyncio.get_running_loop().create_future())
         self._flights[token] = collector
         try:
             # Not wait_for, which Python 3.11 lets swallow a cancellation that comes together with the answer.
             async with asyncio.timeout(self._timeout):
                 client = await self._attach()
                 reply = f"{self._inbox}.{token}"
-                await client.publish(f"$JS.API.DIRECT.GET.{stream}", orjson.dumps(body), reply=reply)
+                await client.publish(subject, orjson.dumps(body), reply=reply)
                 return await collector.done
+        except Forbidden as error:
+            raise away(error) from error
         except (TimeoutError, OSError, nats_errors.Error) as error:
             self._link.suspect(f"reading {stream}")
             raise away(error) from error
@@ -115,7 +121,13 @@ class Direct:
 
     def _forsake(self) -> None:
         for collector in self._flights.values():
-            collector.forsake()
+            collector.forsake(nats_errors.ConnectionClosedError())
+
+    def _refuse(self, violation: Violation) -> None:
+        inboxes = self._link.client.inboxes
+        for collector in self._flights.values():
+            if violation.concerns(collector.subject, inboxes):
+                collector.forsake(violation.error(collector.subject, inboxes))
 
     def _take(self, subject: str, _reply: str, payload: bytes, raw: bytes) -> None:
         collector = self._flights.get(subject.rpartition(".")[2])

@@ -22,7 +22,7 @@ from slipstream.protocol.errors import Code, SlipstreamError
 WRONG_LAST_SEQUENCE: Final = 10071
 """The server's number for a compare-and-set that another writer won."""
 
-NO_CLUSTER: Final = 10074
+NO_CLUSTER: Final = streams.NO_CLUSTER
 """The server's number for: more than one replica needs a cluster."""
 
 REPLICAS: Final = 3
@@ -43,14 +43,18 @@ class Entry(NamedTuple):
 
 
 class Kv:
-    """One bucket. At most 64 writes at a time. Raises `ApiError` for a refusal, UPSTREAM_UNAVAILABLE for silence."""
+    """One bucket. At most 64 writes at a time. Raises `ApiError` for a refusal, UPSTREAM_UNAVAILABLE for silence.
 
-    def __init__(self, api: Api, bucket: str, description: str) -> None:
+    max_bytes: what is over it is refused, nothing is forgotten for it; -1 is no limit.
+    """
+
+    def __init__(self, api: Api, bucket: str, description: str, max_bytes: int = -1) -> None:
         self._api = api
         self.bucket = bucket
         self.stream = f"KV_{bucket}"
         self.prefix = f"$KV.{bucket}."
         self._description = description
+        self._max_bytes = max_bytes
         self._writes = asyncio.Semaphore(_WRITES)
 
     async def ensure(self) -> None:
@@ -61,6 +65,7 @@ class Kv:
             "subjects": [f"{self.prefix}>"],
             "storage": "file",
             "max_msgs_per_subject": 1,
+            "max_bytes": self._max_bytes,
             "discard": "new",
             "allow_rollup_hdrs": True,
             "allow_direct": True,

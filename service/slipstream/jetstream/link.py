@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from nats import errors as nats_errors
 from nats.aio.client import Srv
 
 from slipstream.jetstream.client import Address, Client, guarded
+from slipstream.jetstream.violation import Violation
 from slipstream.protocol.errors import Code, SlipstreamError
 
 _logger = logging.getLogger(__name__)
@@ -33,6 +35,11 @@ _RECONNECT_SECONDS = 10.0
 _WATCH_SECONDS = 0.5
 _CONNECT_SECONDS = 6.0
 _REPEAT_SECONDS = 10.0
+_LOGIN = re.compile(r"authorization|authentication (?!timeout)", re.IGNORECASE)
+_RESET = re.compile(r"connection reset|eof", re.IGNORECASE)
+
+WAITING: Final = " (waiting for it)"
+"""How a warning about a server that is not there ends, where it is waited for."""
 
 
 class Access(NamedTuple):
@@ -84,6 +91,7 @@ class Link:
         self.on_suspicion: Callable[[str], None] = lambda _: None
         self._restored: list[Callable[[], None]] = []
         self._lost: list[Callable[[], None]] = []
+        self._refused: list[Callable[[Violation], None]] = []
         self._discovered: list[Srv] = []
         self._closing: set[asyncio.Task[None]] = set()
         self._down_since: float | None = None
@@ -106,6 +114,10 @@ class Link:
         """Call `callback` whenever a connection breaks or is replaced: what was asked over it stays unanswered."""
         self._lost.append(callback)
 
+    def on_violation(self, callback: Callable[[Violation], None]) -> None:
+        """Call `callback` when the server refuses this user something: what was asked by it stays unanswered."""
+        self._refused.append(callback)
+
     def on_restored(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` after every reconnect or replacement; the answer takes it back."""
         self._restored.append(callback)
@@ -119,20 +131,18 @@ class Link:
         """Connect, waiting for a server as long as it takes and saying why. SlipstreamError when it is too old."""
         began = time.monotonic()
         told: set[str] = set()
+        barred = False
         while True:
             try:
                 self._client = await self._connect()
             except (TimeoutError, OSError, nats_errors.Error) as error:
                 reason = self._why(error)
-                if reason not in told:
-                    # A refused login may show as a reset first: whoever reads this needs every cause, each once.
+                barred = barred or _LOGIN.search(reason) is not None
+                # A refused login may show as a reset, before and after: who reads this needs every cause, each once,
+                # and none that follows from another.
+                if reason not in told and not (barred and _RESET.search(reason)):
                     told.add(reason)
-                    _logger.warning(
-                        "NATS does not answer at %s (%s); waiting for it. Is it running, and is SLIPSTREAM_NATS_URL"
-                        " right?",
-                        ", ".join(map(_shown, self._access.servers)),
-                        reason,
-                    )
+                    _logger.warning("%s%s", self._fault_of(reason), WAITING)
                 await asyncio.sleep(0.5)
             else:
                 if told:
@@ -199,7 +209,7 @@ class Link:
         try:
             fresh = await self._connect(shunned=self.client.address)
         except (TimeoutError, OSError, nats_errors.Error) as error:
-            _logger.warning("NATS does not answer: %s", self._why(error))
+            _logger.warning("%s", self._fault_of(self._why(error)))
             return
         self._adopt(fresh)
 
@@ -217,6 +227,7 @@ class Link:
         if self._client is not None:
             self._discovered = self._client.discovered or self._discovered
         client = Client(self._discovered, shunned=shunned)
+        client.on_violation = self._on_violation
 
         async def lost() -> None:
             if client is self._client:
@@ -280,6 +291,20 @@ class Link:
             return
         self._said = (now, reason)
         _logger.info("NATS connection %s: %s", self.name, reason)
+
+    def _on_violation(self, violation: Violation) -> None:
+        for callback in list(self._refused):
+            callback(violation)
+
+    def _fault_of(self, reason: str) -> str:
+        """Why there is no connection, and what to look at."""
+        where = ", ".join(map(_shown, self._access.servers))
+        if _LOGIN.search(reason):
+            return (
+                f"NATS refuses the login at {where} ({reason}): set SLIPSTREAM_NATS_USER and SLIPSTREAM_NATS_PASSWORD,"
+                " or SLIPSTREAM_NATS_CREDS, to those of a user that it knows"
+            )
+        return f"NATS does not answer at {where} ({reason}). Is it running, and is SLIPSTREAM_NATS_URL right?"
 
     def _why(self, error: Exception) -> str:
         """What kept us out. nats-py ends with "no servers available" and tells the cause to its error callback only."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Final
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 import orjson
 from nats import errors as nats_errors
@@ -26,8 +27,11 @@ _logger = logging.getLogger(__name__)
 
 _GATHER_SECONDS: Final = 1.0
 _UNDER_WAY: Final = 256
-"""Questions that are answered at once; who asks more is told that this process is busy."""
+"""Questions that are answered at once. A tenant may have as many as it leaves free: what its authorizer holds up must
+not keep the others from being answered (as `edge.inflight` does with bodies). Who asks more is told so at once: silence
+would look like a NATS that does not answer."""
 
+_BUSY_SECONDS: Final = 2.0
 _TICK: Final = 0.5
 _TENANT: Final = "Sse-Tenant"
 _TRACE_ID: Final = "Sse-Trace-Id"
@@ -42,21 +46,22 @@ class Peers:
         self._living = living
         self._answers: dict[str, Answer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._asked_for: Counter[str | None] = Counter()
         self._woken = asyncio.Event()
 
     def on(self, kind: str, answer: Answer) -> None:
         """From now on `answer` answers questions of this kind."""
         self._answers[kind] = answer
 
-    async def ask(self, process: str, kind: str, question: Document) -> Document:
-        """The answer of one edge.
+    async def ask(self, process: str, kind: str, question: Document, *, more: float = 0.0) -> Document:
+        """The answer of one edge. more: seconds that it may need besides.
 
         Raises what it raised, NOT_FOUND where there is no such process, UPSTREAM_UNAVAILABLE where none can be told.
         """
         if process == self._process:
             return await self._answer(kind, question)
         try:
-            raw = await self._api.request(f"{ONE_EDGE}.{process}.{kind}", orjson.dumps(question), _whose())
+            raw = await self._api.request(f"{ONE_EDGE}.{process}.{kind}", orjson.dumps(question), _whose(), more=more)
         except ApiError as error:
             # Nobody listens to its subject: the process is gone, and its streams with it.
             raise SlipstreamError(Code.NOT_FOUND, f"there is no process {process}") from error
@@ -130,12 +135,27 @@ class Peers:
         kind = subject.rpartition(".")[2]
         if not reply:
             return
-        if len(self._tasks) >= _UNDER_WAY:
-            _logger.warning("%d questions of other edges are under way: another about %s is dropped", _UNDER_WAY, kind)
+        headers = parse_headers(raw)
+        tenant = headers.get(_TENANT)
+        under_way = self._asked_for.total()
+        if self._asked_for[tenant] >= _UNDER_WAY - under_way:
+            _logger.debug("%d questions of other edges are under way: another about %s is refused", under_way, kind)
+            self._begin(self._send(kind, reply, {"process": self._process, "error": _told(_busy())}), kind)
             return
-        task = asyncio.create_task(self._serve(kind, reply, data, parse_headers(raw)), name=f"peer-{kind}")
+        self._asked_for[tenant] += 1
+        task = self._begin(self._serve(kind, reply, data, headers), kind)
+        task.add_done_callback(lambda _: self._answered(tenant))
+
+    def _begin(self, work: Coroutine[Any, Any, None], kind: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=f"peer-{kind}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _answered(self, tenant: str | None) -> None:
+        self._asked_for[tenant] -= 1
+        if not self._asked_for[tenant]:
+            del self._asked_for[tenant]
 
     async def _serve(self, kind: str, reply: str, data: bytes, headers: dict[str, str]) -> None:
         # What this process logs of it says whose request it was, as the asker's log does.
@@ -150,6 +170,9 @@ class Peers:
             _logger.exception("a question of another edge about %s failed", kind)
             failed = SlipstreamError(Code.INTERNAL, "another process failed; its log says how")
             document = {"process": self._process, "error": _told(failed)}
+        await self._send(kind, reply, document)
+
+    async def _send(self, kind: str, reply: str, document: Document) -> None:
         try:
             await self._api.link.client.publish(reply, orjson.dumps(document))
         except (SlipstreamError, OSError, nats_errors.Error) as error:
@@ -169,13 +192,28 @@ def _whose() -> dict[str, str]:
     return {name: value for name, value in known if value is not None}
 
 
+def _busy() -> SlipstreamError:
+    return SlipstreamError(
+        Code.OVERLOADED, "the process that holds this is busy with questions: try again", retry_after=_BUSY_SECONDS
+    )
+
+
 def _told(error: SlipstreamError) -> Document:
     return {
         "code": error.code.value,
         "message": error.message,
         "status": error.status,
+        "fix": error.fix,
         "retry_after": error.retry_after,
     }
+
+
+def _untold(error: Document) -> SlipstreamError:
+    """What `_told` made. Raises ValueError, KeyError or TypeError for anything else."""
+    status, fix, retry_after = error["status"], error.get("fix"), error["retry_after"]
+    if type(status) is not int or not isinstance(fix, str | None) or not isinstance(retry_after, int | float | None):
+        raise TypeError("status and retry_after are numbers, fix is a text")
+    return SlipstreamError(Code(error["code"]), str(error["message"]), status=status, fix=fix, retry_after=retry_after)
 
 
 def _read(raw: bytes) -> tuple[str, Document]:
@@ -185,9 +223,7 @@ def _read(raw: bytes) -> tuple[str, Document]:
         process, error = str(document["process"]), document.get("error")
         if error is None:
             return process, dict(document["answer"])
-        found = SlipstreamError(
-            Code(error["code"]), str(error["message"]), status=error["status"], retry_after=error["retry_after"]
-        )
+        found = _untold(error)
     except (ValueError, KeyError, TypeError, AttributeError) as failure:
         raise SlipstreamError(Code.INTERNAL, "another process answered what nobody understands") from failure
     raise found

@@ -17,6 +17,7 @@ from nats import errors as nats_errors
 from slipstream.jetstream.api import away
 from slipstream.jetstream.client import Client
 from slipstream.jetstream.link import Link
+from slipstream.jetstream.violation import Violation
 from slipstream.protocol.errors import Code, SlipstreamError
 
 IN_FLIGHT: Final = 512
@@ -32,6 +33,7 @@ Ack = bytes | SlipstreamError
 
 
 class _Waiting(NamedTuple):
+    subject: str
     done: Callable[[Ack], None]
     timer: asyncio.TimerHandle
 
@@ -47,6 +49,7 @@ class Pipeline:
         self._tapping = asyncio.Lock()
         self._client: Client | None = None
         self._inbox = ""
+        link.on_violation(self._refuse)
 
     async def send(self, subject: str, data: bytes, headers: Mapping[str, str], done: Callable[[Ack], None]) -> None:
         """Send as soon as there is room; `done` is called once with what came of it, maybe before this returns.
@@ -56,7 +59,7 @@ class Pipeline:
         await self._enter()
         token = str(next(self._numbers))
         timer = asyncio.get_running_loop().call_later(SECONDS, self._expire, token)
-        self._waiting[token] = _Waiting(done, timer)
+        self._waiting[token] = _Waiting(subject, done, timer)
         try:
             client = await self._tapped()
             await client.publish(subject, data, reply=f"{self._inbox}.{token}", headers=dict(headers))
@@ -93,6 +96,12 @@ class Pipeline:
     def _on_ack(self, subject: str, _: str, data: bytes, raw: bytes) -> None:
         nobody = not data and raw.startswith(_NO_RESPONDERS)
         self._settle(subject.rpartition(".")[2], _nobody() if nobody else data)
+
+    def _refuse(self, violation: Violation) -> None:
+        inboxes = self._link.client.inboxes
+        for token, one in list(self._waiting.items()):
+            if violation.concerns(one.subject, inboxes):
+                self._settle(token, away(violation.error(one.subject, inboxes)))
 
     def _expire(self, token: str) -> None:
         self._link.suspect("an acknowledgement")

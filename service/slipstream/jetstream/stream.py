@@ -11,7 +11,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from slipstream.jetstream.api import STREAM_NAME_IN_USE, STREAM_NOT_FOUND, Api, ApiError
+from slipstream.jetstream.api import STREAM_NAME_IN_USE, STREAM_NOT_FOUND, Api, ApiError, NoJetStream
 from slipstream.jetstream.subjects import stream_of
 from slipstream.log.source import State
 from slipstream.protocol.errors import Code, SlipstreamError
@@ -36,6 +36,17 @@ class Shape(NamedTuple):
 
 NO_PEERS: Final = 10005
 """The server's number for: not enough nodes that are there could hold it. They may come."""
+
+NO_CLUSTER: Final = 10074
+"""The server's number for: more than one replica needs a cluster."""
+
+_NO_STORAGE: Final = 10047
+"""The server's number for: what max_bytes would reserve is more than the server, or the account, has left."""
+
+_RESERVED: Final = (
+    "NATS reserves max_bytes: the sum over all tenants must fit max_file_store of the server, and the account's limit."
+    " Lower spec.retention.max_bytes, or raise those"
+)
 
 _UNAVAILABLE: Final = 503
 
@@ -168,6 +179,8 @@ async def info(api: Api, stream: str) -> dict[str, Any]:
     """STREAM.INFO of `stream`, with its refusals as catalogue errors."""
     try:
         return await api.call(f"STREAM.INFO.{stream}")
+    except NoJetStream as error:
+        raise error.told() from error
     except ApiError as error:
         if error.err_code == STREAM_NOT_FOUND:
             raise SlipstreamError(
@@ -212,12 +225,21 @@ async def remove(api: Api, tenant: str) -> bool:
 
 
 def _refused(stream: str, error: ApiError) -> SlipstreamError:
-    if error.err_code == NO_PEERS or error.code == _UNAVAILABLE:
+    if isinstance(error, NoJetStream):
+        return error.told()
+    text = f"JetStream refused {stream}: {error}"
+    if error.err_code == NO_PEERS:
+        # The same number for too few servers and, in other words, for too little room on them (2.15.1, measured).
+        fix = _RESERVED if "storage" in error.description else "spec.replicas needs as many NATS servers that are up"
+        return SlipstreamError(
+            Code.UPSTREAM_UNAVAILABLE, f"JetStream cannot place {stream} now: {error}. {fix}", retry_after=5.0
+        )
+    if error.code == _UNAVAILABLE:
         return SlipstreamError(
             Code.UPSTREAM_UNAVAILABLE, f"JetStream cannot place {stream} now: {error}", retry_after=5.0
         )
-    return SlipstreamError(
-        Code.UPSTREAM_UNAVAILABLE,
-        f"JetStream refused {stream}: {error.description} ({error.err_code}). NATS reserves max_bytes: the sum over all"
-        " tenants must fit the server's max_file_store.",
-    )
+    if error.err_code == NO_CLUSTER:
+        text += ". spec.replicas above 1 needs as many NATS servers in a cluster: on one server leave it out"
+    elif error.err_code == _NO_STORAGE:
+        text += f". {_RESERVED}"
+    return SlipstreamError(Code.UPSTREAM_UNAVAILABLE, text)

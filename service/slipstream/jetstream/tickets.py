@@ -29,6 +29,9 @@ _KEY_SECONDS: Final = 300.0
 """For how long a key is used without asking again: after that a bucket that was made anew is noticed."""
 
 _REMEMBERED: Final = 16_384
+_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Room for SPENT_SECONDS of 6,000 tickets a second (178 bytes each, measured). A full bucket refuses the next: to
+forget one that was spent would let it in again."""
 
 T = TypeVar("T")
 
@@ -37,7 +40,7 @@ class Tickets:
     """A `auth.ticket.TicketStore`. clock: monotonic, in seconds."""
 
     def __init__(self, api: Api, clock: Callable[[], float] = time.monotonic) -> None:
-        self._bucket = Kv(api, TICKETS_BUCKET, "Slipstream: keys of tickets, and which were spent")
+        self._bucket = Kv(api, TICKETS_BUCKET, "Slipstream: keys of tickets, and which were spent", _BYTES_MAX)
         self._clock = clock
         self._keys: dict[int, tuple[bytes, float]] = {}
         self._readings: dict[int, asyncio.Task[bytes]] = {}

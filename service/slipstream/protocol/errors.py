@@ -71,7 +71,10 @@ CATALOGUE: Final[Mapping[Code, Entry]] = MappingProxyType(
         ),
         Code.TIMEOUT: Entry(503, "Timed out", True, "Try again; a publish is safe to repeat with the same id."),
         Code.UPSTREAM_UNAVAILABLE: Entry(
-            503, "Event log unavailable", True, "Wait for Retry-After and try again; operators: check NATS."
+            503,
+            "Upstream unavailable",
+            True,
+            "Wait for Retry-After and try again; operators: check NATS, or what else the message names.",
         ),
         Code.DRAINING: Entry(503, "Shutting down", True, "Connect again: another pod goes on from the last event id."),
         Code.INTERNAL: Entry(500, "Internal error", True, "Try again, and report the trace id if it persists."),
@@ -101,16 +104,24 @@ class SlipstreamError(Exception):
     code: the catalogue's code.
     message: what is wrong here and what to do, one or two sentences, safe to show to the client.
     status: the HTTP status; the catalogue's unless given.
+    fix: what to do, one sentence; the catalogue's unless given, for a cause that it does not fit.
     retry_after: seconds after which it makes sense to come back; None when there is no telling.
     """
 
     def __init__(
-        self, code: Code, message: str, *, status: int | None = None, retry_after: float | None = None
+        self,
+        code: Code,
+        message: str,
+        *,
+        status: int | None = None,
+        fix: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.status = CATALOGUE[code].status if status is None else status
+        self.fix = CATALOGUE[code].fix if fix is None else fix
         self.retry_after = retry_after
 
 

@@ -22,8 +22,8 @@ class Gathered(NamedTuple):
 class Peers(Protocol):
     """All processes of a cluster, this one included."""
 
-    async def ask(self, process: str, kind: str, question: Document) -> Document:
-        """The answer of one process.
+    async def ask(self, process: str, kind: str, question: Document, *, more: float = 0.0) -> Document:
+        """The answer of one process. more: seconds that it may need besides.
 
         Raises what it raised, NOT_FOUND where there is no such process, UPSTREAM_UNAVAILABLE where none can be told.
         """

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from slipstream.auth.jwk import KeySet
 from slipstream.auth.jwks import COOLDOWN, FRESH
 from slipstream.auth.keyring import FetchError, Keyring, SecretAbsent
 from slipstream.protocol.errors import Code, SlipstreamError
@@ -129,3 +130,59 @@ async def test_a_secret_that_is_absent_or_short_is_told_to_the_operator_alone(ca
         assert await web.find(issuer=SECRET)
         assert len(caplog.records) == 1
         assert "short" not in caplog.text
+
+
+def inline(number: int, name: str = ISSUER) -> Issuer:
+    return Issuer.model_validate({"issuer": name, "keys": [jwk(ec_key(number))]})
+
+
+class Parsed:
+    """Counts how often the keys of a document are read."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        monkeypatch.setattr("slipstream.auth.keyring.KeySet", self)
+
+    def __call__(self, keys: Any) -> KeySet:
+        self.count += 1
+        return KeySet(keys)
+
+
+async def test_issuers_of_one_name_of_two_tenants_are_each_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    web, parsed = Web(), Parsed(monkeypatch)
+    one, other = inline(1), inline(2)
+    for _ in range(10):
+        for issuer, key, stranger in ((one, ec_key(1), ec_key(2)), (other, ec_key(2), ec_key(1))):
+            assert await web.find(jwk(key)["kid"], issuer) is not None
+            assert await web.find(jwk(stranger)["kid"], issuer) is None
+    assert parsed.count == 2
+
+
+async def test_documents_of_before_do_not_pile_up_and_none_is_taken_for_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("slipstream.auth.keyring._URLS_MAX", 4)
+    web, parsed = Web(), Parsed(monkeypatch)
+    # What was forgotten may be somewhere else in memory, and another issuer in its place: by turns, and each once gone.
+    for number in range(40):
+        issuer = inline(number % 3)
+        assert await web.find(jwk(ec_key(number % 3))["kid"], issuer) is not None
+        assert await web.find(jwk(ec_key((number + 1) % 3))["kid"], issuer) is None
+        assert len(web.keyring._inline) <= 4
+        del issuer
+    assert parsed.count == 40
+    assert all(key == id(issuer) for key, (issuer, _) in web.keyring._inline.items()), "each is alive"
+
+
+async def test_who_waits_for_keys_that_are_given_up_meanwhile_is_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slipstream.auth.keyring._URLS_MAX", 1)
+    web = Web()
+    web.gate.clear()
+    waiting = [asyncio.create_task(web.find()) for _ in range(3)]
+    await settle()
+    other = asyncio.create_task(web.find(issuer=Issuer(issuer=ISSUER, jwks_url="https://other.example/jwks")))
+    told = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [one.code for one in told if isinstance(one, SlipstreamError)] == [Code.UPSTREAM_UNAVAILABLE] * 3, told
+    web.gate.set()
+    assert await other is not None
+    await web.keyring.close()

@@ -324,3 +324,27 @@ async def test_pyjwt_takes_what_we_take() -> None:
     text = token(rsa_key(), claims())
     material = rsa_key().material.public_key()
     assert jwt.decode(text, material, algorithms=["RS256"], audience="slipstream")["sub"] == "ada"
+
+
+async def test_a_payload_that_is_not_the_one_in_the_token_is_refused() -> None:
+    """RFC 7797: what is signed stands beside the token."""
+    await public().refused(token(rsa_key(), says(), b64=False, crit=["b64"]))
+    await public().refused(token(rsa_key(), says(), b64=False))
+
+
+async def test_of_a_crowd_that_waits_for_the_keys_with_one_token_one_is_checked() -> None:
+    desk = Desk(Issuer(issuer=ISSUER, jwks_url="https://id.example/jwks"))
+    text, reading = token(rsa_key(), says()), asyncio.Event()
+    fetch = desk.verifier._keyring._fetch
+
+    async def slow(url: str) -> bytes:
+        await reading.wait()
+        return await fetch(url)
+
+    desk.verifier._keyring._fetch = slow
+    crowd = [asyncio.create_task(desk.verify(text)) for _ in range(200)]
+    await asyncio.sleep(0)
+    reading.set()
+    assert {one.subject for one in await asyncio.gather(*crowd)} == {"ada"}
+    assert desk.verifier.checked == 1
+    assert len(desk.fetched) == 1

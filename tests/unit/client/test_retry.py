@@ -4,7 +4,7 @@ import math
 import pytest
 
 from slipstream.client import Backoff, Preferences, RetryState, Terms
-from slipstream.client.retry import MAX_BACKOFF_SECONDS, MAX_FLOOR_SECONDS, asked_for
+from slipstream.client.retry import MAX_BACKOFF_SECONDS, MAX_FLOOR_SECONDS, MIN_FLOOR_SECONDS, asked_for
 
 TERMS = Terms(base_ms=1_000, max_jitter_ms=400, max_attempts=3)
 
@@ -42,6 +42,22 @@ def test_a_slip_of_units_does_not_end_a_client_for_a_year() -> None:
     assert RetryState(retry_ms=10**12).ended(0.0) == MAX_FLOOR_SECONDS
     assert RetryState(TERMS).failed(0.0, 0.0, 1e9) == MAX_FLOOR_SECONDS
     assert RetryState(due_at=1e12).wait(0.0) == MAX_FLOOR_SECONDS
+
+
+@pytest.mark.parametrize("floor", [None, 0.0, -0.005], ids=["retry: 0", "error 0", "error -5"])
+def test_a_server_that_asks_for_no_wait_gets_one(floor: float | None) -> None:
+    assert RetryState(TERMS, retry_ms=0).ended(100.0, floor) == MIN_FLOOR_SECONDS
+    assert RetryState(TERMS, retry_ms=0).failed(100.0, 0.0, floor or 0.0) == TERMS.base_ms / 1000
+
+
+def test_a_jitter_of_years_is_cut_too() -> None:
+    terms = Terms.read("max-jitter=999999999s", "1", Terms())
+    for roll in (0.0, 0.5, 1 - 2**-53):
+        state = RetryState(terms)
+        assert state.failed(0.0, roll, 1e9) == MAX_FLOOR_SECONDS
+        assert state.wait(0.0) == MAX_FLOOR_SECONDS
+    huge = RetryState(Terms(max_jitter_ms=10**15))
+    assert huge.failed(0.0, 0.5, 0.0) == MAX_FLOOR_SECONDS
 
 
 def test_a_million_failures_do_not_overflow() -> None:

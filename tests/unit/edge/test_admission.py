@@ -174,6 +174,34 @@ async def test_a_crowd_is_told_to_come_back_apart() -> None:
     assert not +grants.used
 
 
+@pytest.mark.parametrize("quota", ["connections", "connections_per_subject"])
+async def test_a_tenant_over_its_own_quota_takes_none_of_the_processes(quota: str) -> None:
+    grants = OneProcess()
+    grants.used.update({ADA: 1, ACME: 1})
+    admission = admission_of(grants, connect_rate=1)
+    for _ in range(10):
+        with pytest.raises(SlipstreamError) as refused:
+            await admission.enter(acme(**{quota: 1}), "ada", ADDRESS).__aenter__()
+        assert refused.value.code is Code.QUOTA_EXCEEDED
+    async with admission.enter(Tenant.of("other", TenantSpec()), None, ADDRESS):
+        pass
+
+
+async def test_tickets_are_spent_by_the_rate_of_connects_and_cost_no_connect() -> None:
+    admission, tenant = admission_of(OneProcess(living=2)), acme(connect_rate=4)
+    for _ in range(2):
+        admission.redeem(tenant)
+    with pytest.raises(SlipstreamError) as refused:
+        admission.redeem(tenant)
+    assert refused.value.code is Code.QUOTA_EXCEEDED
+    async with admission.enter(tenant, None, ADDRESS), admission.enter(tenant, None, ADDRESS):
+        pass
+    admission.forget("acme")
+    admission.redeem(tenant)
+    for _ in range(50):
+        admission.redeem(acme())
+
+
 async def test_a_tenant_over_its_own_rate_takes_none_of_the_processes() -> None:
     admission = admission_of(OneProcess(), connect_rate=3)
     for _ in range(10):

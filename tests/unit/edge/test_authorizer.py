@@ -252,3 +252,33 @@ async def test_an_operator_is_told_when_it_breaks_and_when_it_is_back_and_no_mor
         *[f"the authorizer of tenant acme does not answer ({server.url}): the answer is 500"] * 2,
         f"the authorizer of tenant acme answers again ({server.url})",
     ]
+
+
+async def test_a_tenant_whose_webhook_is_slow_leaves_connections_to_the_others(
+    desk: Desk, server: AuthorizerServer
+) -> None:
+    """Both have it at one host; there are 256 connections in all."""
+    server.slow = "/allow"
+    waiting = [asyncio.create_task(desk.allow(ASKED._replace(subject=f"slow-{number}"))) for number in range(300)]
+    await until(lambda: len(server.asked) == 32, "as many as one tenant may ask")
+    server.slow = ""
+    assert await desk.allow(ASKED._replace(tenant="other"))
+    assert len(server.asked) == 33
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_the_wait_for_a_connection_is_part_of_the_deadline(
+    desk: Desk, server: AuthorizerServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.slow = "/allow"
+    waiting = [asyncio.create_task(desk.allow(ASKED._replace(subject=f"slow-{number}"))) for number in range(32)]
+    await until(lambda: len(server.asked) == 32, "as many as one tenant may ask")
+    await asyncio.gather(*(desk.away(ASKED._replace(subject=f"late-{number}"), seconds=0.2) for number in range(20)))
+    assert len(server.asked) == 32, "they were never asked"
+    assert len(caplog.records) == 2, "the first, and the one that opens the breaker"
+    assert "no answer within 0.2 s" in caplog.text
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)

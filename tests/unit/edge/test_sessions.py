@@ -55,7 +55,8 @@ async def test_a_walk_lets_others_go_on_and_passes_over_what_ended_meanwhile() -
 
 
 @pytest.mark.parametrize(
-    "text", ["", ".", "ab", "ab.", ".7", "ab.x", "ab.-1", "a/b.7", "ab.7.7", "é.7", "a" * 65 + ".7"]
+    "text",
+    ["", ".", "ab", "ab.", ".7", "ab.x", "ab.-1", "a/b.7", "ab.7.7", "é.7", "a" * 65 + ".7", "a." + "9" * 16, "a.٣"],
 )
 def test_what_is_no_stream_id(text: str) -> None:
     assert StreamId.parse(text) is None
@@ -63,3 +64,4 @@ def test_what_is_no_stream_id(text: str) -> None:
 
 def test_a_stream_id() -> None:
     assert StreamId.parse("0a1b2c3d.42") == ("0a1b2c3d", 42)
+    assert StreamId.parse("a." + "9" * 15) == ("a", 10**15 - 1)

@@ -60,6 +60,11 @@ def test_an_error_may_have_a_status_of_its_own() -> None:
     assert SlipstreamError(Code.BAD_REQUEST, "Malformed.").retry_after is None
 
 
+def test_an_error_may_say_what_to_do_where_the_catalogue_does_not_fit() -> None:
+    assert SlipstreamError(Code.FORBIDDEN, "No.").fix == CATALOGUE[Code.FORBIDDEN].fix
+    assert SlipstreamError(Code.FORBIDDEN, "No.", fix="Ask Ada.").fix == "Ask Ada."
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

@@ -111,14 +111,21 @@ def test_the_algorithm_is_ours_and_not_the_signatures() -> None:
         check(encode(EVENT.id, EVENT.event, EVENT.data), "orders.new", "ES256")
 
 
+@pytest.mark.parametrize("data", [b'{"total":42}', b"text", b'{"a":1,"data":2}', b"[]", b'["a","data":2]'])
+def test_a_plain_event_without_a_topic_is_told_how_to_ask(data: bytes) -> None:
+    with pytest.raises(example.NoEnvelope, match="give --topic, or ask for envelope=cloudevents"):
+        check(sse(signed("EdDSA", EVENT._replace(data=data))), None, "EdDSA")
+
+
 @pytest.fixture
 def stream(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A server that sends the bytes it is given, once."""
+    """A server that sends the bytes it is given, once; a 404 where they are a problem document."""
     body: bytes = request.param
+    status = 404 if body.startswith(b"{") else 200
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
+            self.send_response(status)
             self.send_header("Content-Type", "text/event-stream")
             self.end_headers()
             self.wfile.write(body)
@@ -150,3 +157,30 @@ def test_the_whole_client(stream: str, code: int, tmp_path: Path, capsys: pytest
     out, err = capsys.readouterr()
     assert out.count("verified abcdefgh-7") == 2 - code
     assert err.count("FORGED abcdefgh-7") == code
+
+
+@pytest.mark.parametrize(
+    ("stream", "says"),
+    [
+        (
+            b'{"detail":"there is no tenant nobody"}',
+            'HTTP Error 404: Not Found: {"detail":"there is no tenant nobody"}',
+        ),
+        (READY + GOOD, "the data is no CloudEvent: give --topic, or ask for envelope=cloudevents"),
+    ],
+    indirect=["stream"],
+)
+def test_what_cannot_be_read_is_one_line(
+    stream: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = tmp_path / "public.pem"
+    key.write_bytes(PAIRS["EdDSA"][1])
+    assert example.main(["--key", str(key), "--alg", "EdDSA", "--kid", "k1", stream]) == 2
+    assert capsys.readouterr() == ("", f"{says}\n")
+
+
+def test_a_server_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = tmp_path / "public.pem"
+    key.write_bytes(PAIRS["EdDSA"][1])
+    assert example.main(["--key", str(key), "--alg", "EdDSA", "--kid", "k1", "http://127.0.0.1:1/v1/events"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -9,7 +9,9 @@ import typer
 def dev(
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65_535, show_default="8080", help="Port of the one URL; 0 takes any free one."),
+        typer.Option(
+            min=0, max=65_535, help="Port of the one URL; 0 takes any free one, as is done where 8080 is taken."
+        ),
     ] = None,
     data: Annotated[Path, typer.Option(metavar="DIR", help="Where events, logs and configurations are kept.")] = Path(
         ".slipstream"

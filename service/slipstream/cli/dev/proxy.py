@@ -25,13 +25,14 @@ def caddy_configuration(port: int, edges: Sequence[int], folder: Path) -> dict[s
         "health_checks": {"passive": {"fail_duration": "1s", "max_fails": 1}},
         "transport": {"protocol": "http", "dial_timeout": "1s"},
     }
+    # A wrong path is told by an edge: a file server's 404 would be empty.
     page = {"handler": "file_server", "root": str(folder / "www")}
     fresh = {"handler": "headers", "response": {"set": {"Cache-Control": ["no-store"]}}}
     server = {
         "listen": [f"{HOST}:{port}"],
         "automatic_https": {"disable": True},
         "protocols": ["h1"],
-        "routes": [{"match": [{"path": ["/v1/*"]}], "handle": [streams]}, {"handle": [fresh, page]}],
+        "routes": [{"match": [{"path": ["/"]}], "handle": [fresh, page]}, {"handle": [streams]}],
     }
     return {
         "admin": {"disabled": True, "config": {"persist": False}},

@@ -1,11 +1,15 @@
 """What to do about a told loss, and about a refusal: the words on stderr. Pure."""
 
 import json
+import re
 from http import HTTPStatus
 from typing import Final
 
 from slipstream.protocol.control import Reason
 from slipstream.protocol.errors import CATALOGUE, Code
+
+_NO_TLS: Final = re.compile("wrong.version.number|record.layer.failure", re.IGNORECASE)
+"""What OpenSSL says of an answer that is none of TLS."""
 
 _LOAD_ANEW: Final = "what was built from earlier events may be wrong: load it anew (--from last, or --from earliest)"
 
@@ -43,7 +47,14 @@ def refusal(code: str, message: str, status: int) -> str:
     fix = CATALOGUE[Code(code)].fix if code in set(Code) else ""
     if status == HTTPStatus.UNAUTHORIZED:
         fix = f"{fix} Give it by --token or SLIPSTREAM_TOKEN.".strip()
+    if status == HTTPStatus.NOT_FOUND and not code:
+        fix = "The URL is the server's root, as http://127.0.0.1:8080."
     return printable(f"{told.rstrip('.')}. {fix}" if fix else told)
+
+
+def failure(told: str) -> str:
+    """What the client says of a connection that failed, with what to do where that can be told."""
+    return f"{told} (the server speaks no TLS there: is it http://?)" if _NO_TLS.search(told) else told
 
 
 def printable(data: str) -> str:

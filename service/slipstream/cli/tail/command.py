@@ -152,7 +152,7 @@ def _open(path: Path) -> "Save":
 
 def _run(stream: "Stream", job: "Job") -> None:
     """Follow, and make of every end its status and its words."""
-    from slipstream.cli.tail.advice import refusal  # noqa: PLC0415 - heavy
+    from slipstream.cli.tail.advice import failure, refusal  # noqa: PLC0415 - heavy
     from slipstream.cli.tail.follow import Ended, Unwritable  # noqa: PLC0415 - heavy
     from slipstream.client import OrderViolation, Refused, Unreachable  # noqa: PLC0415 - heavy
 
@@ -162,7 +162,7 @@ def _run(stream: "Stream", job: "Job") -> None:
     except Refused as error:
         fail(refusal(error.code, error.message, error.status))
     except Unreachable as error:
-        fail(f"{error}. Is the server running, and is the URL right?")
+        fail(f"{failure(str(error))}. Is the server running, and is the URL right?")
     except OrderViolation as error:
         fail(f"THE ORDER IS BROKEN: {error}. This is a fault of the server: please report it", Status.BROKEN)
     except (Unwritable, ValueError) as error:
@@ -204,7 +204,14 @@ async def _follow(stream: "Stream", job: "Job") -> "tuple[Ended, int]":
 
 def _tell_reconnects() -> None:
     """Have the client's own account of lost connections on stderr."""
+    from slipstream.cli.tail.advice import failure  # noqa: PLC0415 - heavy
+
+    def advise(record: logging.LogRecord) -> bool:
+        record.msg, record.args = failure(record.getMessage()), ()
+        return True
+
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(advise)
     handler.setFormatter(logging.Formatter("\x1b[2m%(message)s\x1b[0m" if sys.stderr.isatty() else "%(message)s"))
     logger = logging.getLogger("slipstream.client")
     logger.addHandler(handler)

@@ -39,7 +39,8 @@ def apply(
     """Make or change the tenants of a file.
 
     All documents are checked before anything is done. A limit that a document leaves out is the default of
-    SLIPSTREAM_RETENTION_SECONDS and SLIPSTREAM_RETENTION_BYTES. A NATS that has just begun is waited for, 20 s at most.
+    SLIPSTREAM_RETENTION_SECONDS and SLIPSTREAM_RETENTION_BYTES. A NATS that answers but cannot store yet is waited for,
+    20 s at most; one that does not listen, 5 s.
     """
     tenants = _read(file)
 
@@ -54,7 +55,7 @@ async def _patiently(api: "Api", settings: "Settings", tenant: "Tenant") -> Outc
     """Apply it, again for 20 s where that may help, and say once why it has to be waited for.
 
     A cluster that is just born, or has just lost a node, answers before it has enough nodes to store anything ("no
-    suitable peers", 10005) or a leader (silence). Raises what `apply_tenant` does.
+    suitable peers", 10005) or a leader (silence). Raises what `apply_tenant` does; what it waited for says so.
     """
     from slipstream.protocol.errors import Code, SlipstreamError  # noqa: PLC0415 - heavy
 
@@ -64,8 +65,11 @@ async def _patiently(api: "Api", settings: "Settings", tenant: "Tenant") -> Outc
             return await apply_tenant(api, settings, tenant)
         except SlipstreamError as error:
             passing = error.code is Code.UPSTREAM_UNAVAILABLE and error.retry_after is not None
-            if not passing or time.monotonic() > until:
+            if not passing:
                 raise
+            if time.monotonic() > until:
+                text = f"gave up after {_BIRTH_SECONDS:g} s: {error.message}"
+                raise SlipstreamError(error.code, text, retry_after=error.retry_after) from error
             if not told:
                 told = True
                 sys.stderr.write(f"slipstream: waiting up to {_BIRTH_SECONDS:g} s for JetStream: {error.message}\n")

@@ -41,10 +41,10 @@ def test_every_address_of_every_child_is_loopback(tmp_path: Path) -> None:
 def test_caddy_buffers_nothing_tries_the_other_edge_and_cannot_be_told_otherwise(tmp_path: Path) -> None:
     document = caddy_configuration(8080, [1, 2], tmp_path)
     assert document["admin"]["disabled"] is True
-    streams, page = document["apps"]["http"]["servers"]["dev"]["routes"]
+    page, streams = document["apps"]["http"]["servers"]["dev"]["routes"]
     [proxy] = streams["handle"]
     assert proxy["flush_interval"] == -1
     assert len(proxy["upstreams"]) == 2
     assert proxy["load_balancing"]["try_duration"] == "5s"
-    assert streams["match"] == [{"path": ["/v1/*"]}]
-    assert "match" not in page
+    assert page["match"] == [{"path": ["/"]}]
+    assert "match" not in streams, "who is wrong about a path is told so by an edge"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slipstream.cli.tail.advice import GAP_ADVICE, gap_line, refusal
+from slipstream.cli.tail.advice import GAP_ADVICE, failure, gap_line, refusal
 from slipstream.protocol import control
 from slipstream.protocol.control import Gap, Reason
 from slipstream.protocol.errors import CATALOGUE, Code
@@ -47,5 +47,17 @@ def test_who_has_no_token_is_told_how_to_give_one() -> None:
 
 
 def test_a_strangers_refusal_is_told_as_it_is() -> None:
-    assert refusal("", "Not Found\x1b[2J", 404) == "refused: 404: Not Found\\u001b[2J"
+    assert refusal("", "Gone\x1b[2J", 410) == "refused: 410: Gone\\u001b[2J"
     assert refusal("SSE_LATER", "new", 409) == "refused: 409 SSE_LATER: new"
+
+
+def test_a_404_of_no_edge_says_what_the_url_is() -> None:
+    assert (
+        refusal("", "Not Found", 404)
+        == "refused: 404: Not Found. The URL is the server's root, as http://127.0.0.1:8080."
+    )
+    assert "root" not in refusal("SSE_NOT_FOUND", "no such tenant", 404)
+
+
+def test_a_failure_is_told_as_it_is() -> None:
+    assert failure("OSError: away; again in 1 s") == "OSError: away; again in 1 s"

@@ -1,0 +1,189 @@
+"""Two tenants on one edge: what one does to itself must not be felt by the other."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipstream.app import Running
+from slipstream.jetstream.subjects import TICKETS_BUCKET
+from tests.authorizer import AuthorizerServer
+from tests.integration.cluster import Cluster
+from tests.integration.guarded import KEY, applied, bearer, get, guarded, minted, opened
+from tests.integration.test_bad_input import problem
+from tests.integration.test_refusals import plain_status
+from tests.integration.wire import Answer, call, until
+from tests.tokens import ISSUER, JwksServer, jwk
+
+LOOPS = ("uvloop",)
+
+POLL = "/v1/poll"
+INLINE = {"issuer": ISSUER, "keys": [jwk(KEY)]}
+
+
+@pytest.fixture
+async def webhook() -> AsyncIterator[AuthorizerServer]:
+    async with AuthorizerServer.serving() as server:
+        yield server
+
+
+@asynccontextmanager
+async def under_way(*work: Coroutine[Any, Any, Answer]) -> AsyncIterator[None]:
+    """Requests that wait for as long as the block takes."""
+    tasks = [asyncio.create_task(one, name="waits") for one in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def neighbour(cluster: Cluster, *edges: Running, **spec: Any) -> str:
+    """Another tenant that all edges know; a token of it."""
+    name = f"{cluster.tenant}-neighbour"
+    await cluster.make(name, **spec)
+    await until(lambda: all(one.services.registry.get(name) is not None for one in edges), "the neighbour is known")
+    return bearer(minted(cluster, tenant=name))
+
+
+async def test_a_slow_webhook_does_not_shut_out_another_tenants_on_the_same_host(
+    cluster: Cluster, keys: JwksServer, webhook: AuthorizerServer, tmp_path: Path
+) -> None:
+    async with guarded(cluster, keys, tmp_path) as running:
+        fast = await neighbour(cluster, running, authorizer={"url": webhook.url, "timeout": "5s", "cache": 0})
+        assert (await get(running, "", fast, path=POLL)).status == 200
+        await applied(cluster, running, authorizer={"url": f"{webhook.url}/slow", "timeout": "10s", "cache": 0})
+        webhook.slow, slow = "/allow/slow", bearer(minted(cluster))
+        # Each topic is a question of its own.
+        async with under_way(*(get(running, f"topic=t{number}", slow, path=POLL) for number in range(40))):
+            await until(lambda: webhook.paths.count("/allow/slow") == 32, "as many as one tenant may ask")
+            assert (await get(running, "", fast, path=POLL)).status == 200
+            assert webhook.paths.count("/allow/slow") == 32, "and no more"
+
+
+async def test_webhooks_that_take_all_connections_keep_nobody_from_the_keys_of_an_issuer(
+    cluster: Cluster, keys: JwksServer, webhook: AuthorizerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipstream.edge.outbound._CONNECTIONS", 1)
+    async with guarded(cluster, keys, tmp_path) as running:
+        other = await neighbour(cluster, running)
+        await applied(cluster, running, issuers=[INLINE], authorizer={"url": webhook.url, "timeout": "10s"})
+        webhook.gate.clear()
+        async with under_way(get(running, "", bearer(minted(cluster)), path=POLL)):
+            await until(lambda: bool(webhook.asked), "the one connection is taken")
+            assert not keys.asked
+            assert (await get(running, "", other, path=POLL)).status == 200
+            assert keys.asked
+
+
+async def test_a_tenant_over_its_own_quota_takes_nothing_of_what_the_process_lets_in(
+    cluster: Cluster, keys: JwksServer, tmp_path: Path
+) -> None:
+    async with guarded(cluster, keys, tmp_path, connect_rate=1) as running:
+        other = await neighbour(cluster, running)
+        await applied(cluster, running, quotas={"connections": 0})
+        own = bearer(minted(cluster))
+        for _ in range(20):
+            problem(await get(running, "", own, path=POLL), 429, "QUOTA_EXCEEDED")
+        assert (await get(running, "", other, path=POLL)).status == 200
+
+
+async def stored(cluster: Cluster) -> int:
+    """How many entries the bucket of tickets was ever given."""
+    return int((await cluster.api.call(f"STREAM.INFO.KV_{TICKETS_BUCKET}"))["state"]["last_seq"])
+
+
+async def test_tickets_of_a_tenant_over_its_rate_are_not_written_and_stay_good(
+    cluster: Cluster, keys: JwksServer, tmp_path: Path
+) -> None:
+    async with guarded(cluster, keys, tmp_path) as running:
+        await applied(cluster, running, quotas={"connections": 0, "connect_rate": 1})
+        text = bearer(minted(cluster))
+        made = [await call(running.server.port, "/v1/tickets", text, method="POST") for _ in range(30)]
+        before, began = await stored(cluster), time.monotonic()
+        for answer in made:
+            refused = await get(running, f"ticket={answer.json['ticket']}", path=POLL)
+            problem(refused, 429, "QUOTA_EXCEEDED")
+        assert await stored(cluster) - before <= 1 + time.monotonic() - began
+        await applied(cluster, running)
+        last = f"ticket={made[-1].json['ticket']}"
+        assert (await get(running, last, path=POLL)).status == 200, "the one that came too early was not spent"
+        problem(await get(running, last, path=POLL), 401, "UNAUTHORIZED")
+
+
+@pytest.fixture
+async def pods(cluster: Cluster, keys: JwksServer, tmp_path: Path) -> AsyncIterator[list[Running]]:
+    """Two edges that know one another."""
+    async with AsyncExitStack() as stack:
+        running = [await stack.enter_async_context(guarded(cluster, keys, tmp_path)) for _ in range(2)]
+        await until(lambda: all(one.services.admission.document()["processes"] == 2 for one in running), "they are 2")
+        yield running
+
+
+async def renewed(running: Running, stream: str, text: str) -> Answer:
+    return await call(running.server.port, f"/v1/streams/{stream}/token", text, method="POST")
+
+
+def suspicions(running: Running) -> list[str]:
+    """What this edge takes NATS to have left unanswered, from now on."""
+    told: list[str] = []
+    peers: Any = running.services.peers
+    peers._api.link.on_suspicion = told.append
+    return told
+
+
+async def test_renewals_that_wait_for_a_webhook_keep_no_other_tenants_from_an_edge(
+    cluster: Cluster, pods: list[Running], webhook: AuthorizerServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipstream.jetstream.peers._UNDER_WAY", 8)
+    one, holder = pods
+    other = await neighbour(cluster, *pods)
+    _, ready = await opened(cluster, holder, "topic=a", bearer(minted(cluster)))
+    _, theirs = await opened(cluster, holder, "topic=a", other)
+    await applied(cluster, holder, authorizer={"url": webhook.url, "timeout": "10s", "cache": 0})
+    await until(lambda: one.services.registry.get(cluster.tenant) == holder.services.registry.get(cluster.tenant), "it")
+    webhook.gate.clear()
+    told = suspicions(one)
+    waiting = [renewed(one, ready["stream"], bearer(minted(cluster))) for _ in range(4)]
+    async with under_way(*waiting):
+        peers: Any = holder.services.peers
+        await until(lambda: peers._asked_for[cluster.tenant] == 4, "half of the places are taken")
+        plain_status(await renewed(one, ready["stream"], bearer(minted(cluster))), "OVERLOADED")
+        answer = await renewed(one, theirs["stream"], other)
+        assert answer.status == 200, answer
+        assert not told, "a busy edge is no NATS that does not answer"
+
+
+@pytest.mark.parametrize("slow", [True, False], ids=["slow", "silent"])
+async def test_a_renewal_over_another_edge_waits_for_the_webhook_and_does_not_suspect_nats(
+    cluster: Cluster,
+    pods: list[Running],
+    webhook: AuthorizerServer,
+    slow: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    one, holder = pods
+    _, ready = await opened(cluster, holder, "topic=a", bearer(minted(cluster)))
+    timeout = "9s" if slow else "2s"
+    await applied(cluster, one, authorizer={"url": webhook.url, "timeout": timeout, "cache": 0})
+    await until(lambda: one.services.registry.get(cluster.tenant) == holder.services.registry.get(cluster.tenant), "it")
+    told = suspicions(one)
+    peers: Any = one.services.peers
+    peers._api.timeout = 1.0
+    webhook.gate.clear()
+    newer = minted(cluster, exp=ready["expires_at"] + 60)
+    asking = asyncio.create_task(renewed(one, ready["stream"], bearer(newer)), name="renewal")
+    await until(lambda: bool(webhook.asked), "asked")
+    if slow:
+        await asyncio.sleep(1.2)  # longer than NATS itself may take
+        webhook.gate.set()
+        answer = await asking
+        assert answer.status == 200, answer
+        assert answer.json["expires_at"] == ready["expires_at"] + 60
+    else:
+        problem(await asking, 503, "UPSTREAM_UNAVAILABLE")
+    assert not [what for what in told if what.startswith("slipstream.edge")]
