@@ -13,6 +13,7 @@ import hmac
 import json
 import os
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,6 +24,10 @@ from jwt.api_jws import PyJWS
 
 class Forged(Exception):
     """The signature is missing, or is not of this event by this key."""
+
+
+class NoEnvelope(Exception):
+    """The data is no CloudEvent, so nothing says which topic it has."""
 
 
 def signed_bytes(event_id: str, topic: str, event: str, data: str) -> bytes:
@@ -65,19 +70,22 @@ def frames(lines: Iterable[str]) -> Iterator[dict[str, str]]:
 
 
 def signed_parts(frame: dict[str, str], topic: str | None) -> tuple[str | None, bytes]:
-    """The signature of a frame and what it covers. topic: None where the data is a CloudEvent."""
+    """The signature of a frame and what it covers. topic: None where the data is a CloudEvent; else NoEnvelope."""
     if topic is not None:
         return frame.get("signature"), signed_bytes(frame["id"], topic, frame.get("event", ""), frame["data"])
     text = frame["data"]
-    cloud = json.loads(text)
-    # Slipstream writes `data` last, and JSON as its producer spelled it: that spelling is what was signed.
-    raw = text[text.index(',"data":') + len(',"data":') : -1]
-    data = raw if cloud["datacontenttype"] == "application/json" else cloud["data"]
-    return cloud.get("signature"), signed_bytes(cloud["id"], cloud["subject"], cloud["type"], data)
+    try:
+        cloud = json.loads(text)
+        # Slipstream writes `data` last, and JSON as its producer spelled it: that spelling is what was signed.
+        raw = text[text.index(',"data":') + len(',"data":') : -1]
+        data = raw if cloud["datacontenttype"] == "application/json" else cloud["data"]
+        return cloud.get("signature"), signed_bytes(cloud["id"], cloud["subject"], cloud["type"], data)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise NoEnvelope("the data is no CloudEvent: give --topic, or ask for envelope=cloudevents") from error
 
 
 def main(arguments: list[str]) -> int:
-    """Print each event with what its signature is worth; stops at the first that is forged."""
+    """Print each event with what its signature is worth; stops at the first that is forged. 2: it cannot be read."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url")
     parser.add_argument("--key", type=Path, required=True, help="file: a public key as PEM, or the shared secret")
@@ -89,14 +97,25 @@ def main(arguments: list[str]) -> int:
     request = urllib.request.Request(options.url, headers={"Accept": "text/event-stream"})
     if token := os.environ.get("SLIPSTREAM_TOKEN"):
         request.add_header("Authorization", f"Bearer {token}")
+    try:
+        return follow(request, options.topic, key=key, algorithm=options.alg, kid=options.kid)
+    except urllib.error.HTTPError as error:
+        print(f"{error}: {error.read().decode(errors='replace')}", file=sys.stderr)
+    except (OSError, NoEnvelope) as error:
+        print(error, file=sys.stderr)
+    return 2
+
+
+def follow(request: urllib.request.Request, topic: str | None, *, key: bytes, algorithm: str, kid: str) -> int:
+    """Until the stream ends (0) or an event is forged (1)."""
     with urllib.request.urlopen(request, timeout=60) as stream:
         for frame in frames(line.decode() for line in stream):
             name = frame.get("event", "")
             if name.startswith("stream.") or name == "error" or "data" not in frame:
                 continue  # what the stream says of itself is not signed
             try:
-                signature, content = signed_parts(frame, options.topic)
-                verify(signature, content, key=key, algorithm=options.alg, kid=options.kid)
+                signature, content = signed_parts(frame, topic)
+                verify(signature, content, key=key, algorithm=algorithm, kid=kid)
             except Forged as error:
                 print(f"FORGED {frame['id']}: {error}", file=sys.stderr)
                 return 1
