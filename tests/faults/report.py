@@ -13,7 +13,7 @@ def table(result: Result) -> Table:
     """A row for each fault, and one for all; what must be 0 is red where it is not, and what was late is marked."""
     view = Table(title=f"chaos, seed {result.seed}")
     view.add_column("fault", no_wrap=True)
-    for name in ("times", "client\npause, s", "publisher\npause, s", "without\nretry, s", "promised,\ns", *COLUMNS):
+    for name in ("times", "client\npause, s", "publisher\npause, s", "recovery,\ns", "promised,\ns", *COLUMNS):
         view.add_column(name, justify="right")
     rows: dict[str, list[Injection]] = {}
     for one in result.injections:

@@ -92,7 +92,7 @@ def cells(of: Result, name: str) -> list[str]:
 
 def test_a_promise_stands_beside_what_was_measured() -> None:
     kept = result(injections=[injected(promised=2.0, client_pause=3.0, recovery=1.6, publisher_pause=0.1)])
-    assert cells(kept, "without") == ["1.6", "1.6"]
+    assert cells(kept, "recovery") == ["1.6", "1.6"]
     assert cells(kept, "promised") == ["2", ""]
     assert lateness(kept) == []
 
@@ -102,7 +102,7 @@ def test_a_promise_stands_beside_what_was_measured() -> None:
 )
 def test_a_missed_promise_is_told_and_fails_nothing(slow: dict[str, object], who: str) -> None:
     late = result(injections=[injected(promised=2.0), injected(promised=2.0, **slow)])
-    assert cells(late, "without")[0] == "[yellow]LATE 2.1[/]"
+    assert cells(late, "recovery")[0] == "[yellow]LATE 2.1[/]"
     assert lateness(late) == [f"edge-kill was late: 2.1 s, promised were 2 s; {who}"]
     assert late.passed
 
