@@ -2,17 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
 
 from tests.faults.readers import WatchedReader
-from tests.proof.book import Book
 from tests.proof.checker import Delivery, Gap, place
-from tests.proof.plan import ReaderPlan
-from tests.proof.reader import RefusedError, Tally
+from tests.proof.reader import RefusedError
 from tests.servers import HOST
 
 EVERY_SECONDS: Final = 0.2
@@ -31,19 +28,7 @@ class Poller(WatchedReader):
     It makes pauses by itself, and so has no pulse.
     """
 
-    def __init__(
-        self,
-        plan: ReaderPlan,
-        ports: Sequence[int],
-        book: Book,
-        tally: Tally,
-        texts: dict[str, str],
-        seed: int,
-        *,
-        first: int,
-    ) -> None:
-        super().__init__(plan, ports, book, tally, texts, seed, first=first)
-        self.kind, self.pulse = "poll", None
+    polls = True
 
     async def _connection(self, port: int) -> None:
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import ClassVar
 
 from tests.faults.pulse import Pulse
 from tests.proof.book import Book
@@ -20,6 +21,8 @@ class WatchedReader(Reader):
     or makes pauses by itself.
     """
 
+    polls: ClassVar[bool] = False
+
     def __init__(
         self,
         plan: ReaderPlan,
@@ -32,10 +35,10 @@ class WatchedReader(Reader):
         first: int,
     ) -> None:
         super().__init__(plan, ports, book, tally, texts, seed)
-        self.kind = _kind(plan)
+        self.kind = "poll" if self.polls else _kind(plan)
         self._turn = first
         self.cutting = plan.filters != EVERYTHING
-        self.pulse = None if self.cutting or plan.slow else Pulse(plan.name)
+        self.pulse = None if self.cutting or plan.slow or self.polls else Pulse(plan.name)
         self._retry_ms: int | None = None
         self._why = ""
 

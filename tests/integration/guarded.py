@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,17 @@ async def guarded(cluster: Cluster, keys: JwksServer, tmp_path: Path, **changes:
     path.write_text(json.dumps({"issuers": [{"issuer": ISSUER, "jwks_url": keys.url}]}))
     async with cluster.edge(auth="jwt", issuers=path, **changes) as one:
         yield one
+
+
+@asynccontextmanager
+async def edges(cluster: Cluster, keys: JwksServer, tmp_path: Path, count: int) -> AsyncIterator[list[Running]]:
+    """So many of them that know one another."""
+    async with AsyncExitStack() as stack:
+        running = [await stack.enter_async_context(guarded(cluster, keys, tmp_path)) for _ in range(count)]
+        await until(
+            lambda: all(one.services.admission.document()["processes"] == count for one in running), "all are known"
+        )
+        yield running
 
 
 async def applied(cluster: Cluster, running: Running, **spec: Any) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from slipstream.app import Running
 from slipstream.jetstream.subjects import TICKETS_BUCKET
 from tests.authorizer import AuthorizerServer
 from tests.integration.cluster import Cluster
-from tests.integration.guarded import KEY, applied, bearer, get, guarded, minted, opened
+from tests.integration.guarded import KEY, applied, bearer, edges, get, guarded, minted, opened
 from tests.integration.test_bad_input import problem
 from tests.integration.test_refusals import plain_status
 from tests.integration.wire import Answer, call, until
@@ -119,9 +119,7 @@ async def test_tickets_of_a_tenant_over_its_rate_are_not_written_and_stay_good(
 @pytest.fixture
 async def pods(cluster: Cluster, keys: JwksServer, tmp_path: Path) -> AsyncIterator[list[Running]]:
     """Two edges that know one another."""
-    async with AsyncExitStack() as stack:
-        running = [await stack.enter_async_context(guarded(cluster, keys, tmp_path)) for _ in range(2)]
-        await until(lambda: all(one.services.admission.document()["processes"] == 2 for one in running), "they are 2")
+    async with edges(cluster, keys, tmp_path, 2) as running:
         yield running
 
 

@@ -3,8 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,7 +16,7 @@ from slipstream.edge import revocations as handlers
 from slipstream.fanout.connection import Ending
 from tests.faults.proxy import Proxy, Weather
 from tests.integration.cluster import Cluster
-from tests.integration.guarded import bearer, get, guarded, minted, opened, post
+from tests.integration.guarded import bearer, edges, get, guarded, minted, opened, post
 from tests.integration.test_bad_input import JSON, problem
 from tests.integration.wire import Answer, Stream, call, until
 from tests.servers import HOST
@@ -35,12 +34,6 @@ AGO: dict[str, Any] = {"iat": int(time.time()) - 100, "exp": int(time.time()) + 
 def later() -> dict[str, Any]:
     """Issued after whatever was revoked, by a clock that is a little ahead."""
     return {"iat": int(time.time()) + 20}
-
-
-@asynccontextmanager
-async def edges(cluster: Cluster, keys: JwksServer, tmp_path: Path, count: int) -> AsyncIterator[list[Running]]:
-    async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(guarded(cluster, keys, tmp_path)) for _ in range(count)]
 
 
 def admin(cluster: Cluster, **changes: Any) -> str:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from slipstream.fanout.connection import Ending
 from slipstream.tenants.model import Tenant
 from tests.authorizer import AuthorizerServer
 from tests.integration.cluster import Cluster
-from tests.integration.guarded import bearer, get, guarded, minted, opened
+from tests.integration.guarded import bearer, edges, get, minted, opened
 from tests.integration.test_bad_input import problem
 from tests.integration.wire import Answer, Stream, call, until
 from tests.tokens import JwksServer, ec_key, token
@@ -27,9 +26,7 @@ LOOPS = ("uvloop",)
 @pytest.fixture
 async def pods(cluster: Cluster, keys: JwksServer, tmp_path: Path) -> AsyncIterator[list[Running]]:
     """Three edges that know one another."""
-    async with AsyncExitStack() as stack:
-        running = [await stack.enter_async_context(guarded(cluster, keys, tmp_path)) for _ in range(3)]
-        await until(lambda: all(one.services.admission.document()["processes"] == 3 for one in running), "they are 3")
+    async with edges(cluster, keys, tmp_path, 3) as running:
         yield running
 
 

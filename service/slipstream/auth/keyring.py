@@ -138,17 +138,17 @@ class Keyring:
     def _written(self, issuer: Issuer) -> KeySet:
         """The keys that stand in the document, parsed once for each document."""
         # By identity, which the entry keeps alive: two tenants may call different issuers by one name.
-        name = id(issuer)
-        made = self._inline.get(name)
+        key = id(issuer)
+        made = self._inline.get(key)
         if made is None:
-            made = self._inline[name] = (issuer, KeySet(issuer.keys or ()))
+            made = self._inline[key] = (issuer, KeySet(issuer.keys or ()))
             if len(made[1]) < len(issuer.keys or ()):
                 _logger.warning(
                     "issuer %s: some of its keys are of no use for signatures and are left out", issuer.issuer
                 )
             while len(self._inline) > _URLS_MAX:
                 self._inline.popitem(last=False)
-        self._inline.move_to_end(name)
+        self._inline.move_to_end(key)
         return made[1]
 
     def _secret(self, tenant: str, name: str) -> bytes | None:

@@ -19,7 +19,9 @@ NO_MESSAGE = 10037
 _ABSENT: Final = frozenset({10039, 10076})
 """The server's numbers for: no JetStream in this account, none at all."""
 
-_UNAVAILABLE: Final = 503
+UNAVAILABLE: Final = 503
+"""The code of a refusal that may pass."""
+
 _SOON: Final = 2.0
 
 
@@ -37,7 +39,7 @@ class NoJetStream(ApiError):
     """Nobody answers JetStream's requests. lasting: time alone does not mend it."""
 
     def __init__(self, err_code: int = 0, *, lasting: bool) -> None:
-        super().__init__(_UNAVAILABLE, err_code, "JetStream is not there")
+        super().__init__(UNAVAILABLE, err_code, "JetStream is not there")
         self.lasting = lasting
 
     def told(self) -> SlipstreamError:
@@ -103,7 +105,7 @@ class Api:
             if subject.startswith("$JS.API."):
                 raise self._no_jetstream() from error
             # JetStream is off, electing, or the subject belongs to no stream.
-            raise ApiError(_UNAVAILABLE, 0, "nobody answers this subject") from error
+            raise ApiError(UNAVAILABLE, 0, "nobody answers this subject") from error
         except Forbidden as error:
             # It was heard, and answered.
             raise away(error) from error

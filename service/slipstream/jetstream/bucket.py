@@ -12,8 +12,9 @@ from nats.js.api import KeyValueConfig, StorageType
 from nats.js.kv import KeyValue
 
 from slipstream.jetstream.api import Api
-from slipstream.jetstream.kv import NO_CLUSTER, REPLICAS, Kv
+from slipstream.jetstream.kv import REPLICAS, Kv
 from slipstream.jetstream.kv_follower import KvFollower, Replica
+from slipstream.jetstream.stream import NO_CLUSTER
 from slipstream.jetstream.subjects import TENANTS_BUCKET
 from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.tenants.document import TenantError, from_json, to_json

@@ -22,9 +22,6 @@ from slipstream.protocol.errors import Code, SlipstreamError
 WRONG_LAST_SEQUENCE: Final = 10071
 """The server's number for a compare-and-set that another writer won."""
 
-NO_CLUSTER: Final = streams.NO_CLUSTER
-"""The server's number for: more than one replica needs a cluster."""
-
 REPLICAS: Final = 3
 """Copies of a bucket where NATS is a cluster: with one, the death of one server would take it away from all."""
 
@@ -77,7 +74,7 @@ class Kv:
             try:
                 await self._api.call(f"STREAM.CREATE.{self.stream}", config)
             except ApiError as error:
-                if error.err_code != NO_CLUSTER:
+                if error.err_code != streams.NO_CLUSTER:
                     raise
                 await self._api.call(f"STREAM.CREATE.{self.stream}", config | {"num_replicas": 1})
         except ApiError as error:

@@ -18,9 +18,11 @@ from typing import Final, NamedTuple
 import orjson
 from nats import errors as nats_errors
 
+from slipstream.jetstream.api import UNAVAILABLE
 from slipstream.jetstream.client import Client
-from slipstream.jetstream.kv import NO_CLUSTER, REPLICAS
+from slipstream.jetstream.kv import REPLICAS
 from slipstream.jetstream.link import Link
+from slipstream.jetstream.stream import NO_CLUSTER
 from slipstream.jetstream.subjects import PROBE, PROBE_STREAM
 from slipstream.protocol.timestamp import rfc3339
 from slipstream.resilience.backoff import Backoff
@@ -37,8 +39,6 @@ _BREATH_SECONDS: Final = 0.1
 _ELECTING_SECONDS: Final = 0.25
 _PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 5.0
-
-_UNAVAILABLE: Final = 503
 
 _CONFIG: Final = {
     "name": PROBE_STREAM,
@@ -193,7 +193,7 @@ class Prober:
         answer = orjson.loads((await client.request(self._subject, b"", timeout=seconds)).data)
         error = answer.get("error")
         # Anything else that it has to say is said by a leader who is there.
-        if error and error.get("code") == _UNAVAILABLE:
+        if error and error.get("code") == UNAVAILABLE:
             return Miss(str(error.get("description", "unavailable")), False)
         return None
 

@@ -11,7 +11,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from slipstream.jetstream.api import STREAM_NAME_IN_USE, STREAM_NOT_FOUND, Api, ApiError, NoJetStream
+from slipstream.jetstream.api import STREAM_NAME_IN_USE, STREAM_NOT_FOUND, UNAVAILABLE, Api, ApiError, NoJetStream
 from slipstream.jetstream.subjects import stream_of
 from slipstream.log.source import State
 from slipstream.protocol.errors import Code, SlipstreamError
@@ -47,8 +47,6 @@ _RESERVED: Final = (
     "NATS reserves max_bytes: the sum over all tenants must fit max_file_store of the server, and the account's limit."
     " Lower spec.retention.max_bytes, or raise those"
 )
-
-_UNAVAILABLE: Final = 503
 
 _HEARD_NS: Final = 3_000_000_000
 
@@ -227,17 +225,14 @@ async def remove(api: Api, tenant: str) -> bool:
 def _refused(stream: str, error: ApiError) -> SlipstreamError:
     if isinstance(error, NoJetStream):
         return error.told()
+    if error.err_code == NO_PEERS or error.code == UNAVAILABLE:
+        text = f"JetStream cannot place {stream} now: {error}"
+        if error.err_code == NO_PEERS:
+            # The same number for too few servers and, in other words, for too little room on them (2.15.1, measured).
+            few = "spec.replicas needs as many NATS servers that are up"
+            text += f". {_RESERVED if 'storage' in error.description else few}"
+        return SlipstreamError(Code.UPSTREAM_UNAVAILABLE, text, retry_after=5.0)
     text = f"JetStream refused {stream}: {error}"
-    if error.err_code == NO_PEERS:
-        # The same number for too few servers and, in other words, for too little room on them (2.15.1, measured).
-        fix = _RESERVED if "storage" in error.description else "spec.replicas needs as many NATS servers that are up"
-        return SlipstreamError(
-            Code.UPSTREAM_UNAVAILABLE, f"JetStream cannot place {stream} now: {error}. {fix}", retry_after=5.0
-        )
-    if error.code == _UNAVAILABLE:
-        return SlipstreamError(
-            Code.UPSTREAM_UNAVAILABLE, f"JetStream cannot place {stream} now: {error}", retry_after=5.0
-        )
     if error.err_code == NO_CLUSTER:
         text += ". spec.replicas above 1 needs as many NATS servers in a cluster: on one server leave it out"
     elif error.err_code == _NO_STORAGE:

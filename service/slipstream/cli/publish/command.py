@@ -9,6 +9,7 @@ import typer
 
 from slipstream.cli.session import with_nats
 from slipstream.cli.status import Status, fail
+from slipstream.cli.tenant.find import find
 
 if TYPE_CHECKING:
     from slipstream.cli.publish.send import Tally
@@ -91,12 +92,7 @@ async def _publish_file(settings: "Settings", api: "Api", tenant: str, source: B
 
 async def _event_bytes(settings: "Settings", api: "Api", name: str) -> int:
     """The largest event of a tenant. Ends the command when there is no such tenant."""
-    from slipstream.jetstream.bucket import Bucket  # noqa: PLC0415 - heavy
-    from slipstream.protocol.topic import check_tenant  # noqa: PLC0415 - heavy
-
-    tenant = await Bucket(api).get(check_tenant(name))
-    if tenant is None:
-        fail(f"there is no tenant {name}; `slipstream tenant list` shows those there are")
+    tenant = await find(api, name)
     return tenant.spec.event_bytes or settings.event_bytes
 
 

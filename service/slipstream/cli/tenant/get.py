@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slipstream.cli.session import with_nats
-from slipstream.cli.status import fail
+from slipstream.cli.tenant.find import find
 
 if TYPE_CHECKING:
     from slipstream.jetstream.api import Api
@@ -31,12 +31,7 @@ def get(
     """
 
     async def work(_: "Settings", api: "Api") -> None:
-        from slipstream.jetstream.bucket import Bucket  # noqa: PLC0415 - heavy
-        from slipstream.protocol.topic import check_tenant  # noqa: PLC0415 - heavy
-
-        tenant = await Bucket(api).get(check_tenant(name))
-        if tenant is None:
-            fail(f"there is no tenant {name}; `slipstream tenant list` shows those there are")
+        tenant = await find(api, name)
         typer.echo(render(document(tenant, await stream_state(api, name)), output), nl=False)
 
     with_nats(work)
