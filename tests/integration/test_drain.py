@@ -183,7 +183,7 @@ async def test_a_person_who_stops_it_does_not_wait(
             os.kill(edge.pid, number)
             await asyncio.sleep(0.2)
         await asyncio.gather(*map(farewell, streams))
-        assert await edge.terminate(seconds=10) == 0
+        assert await edge.wait_gone(seconds=10) == 0
         assert time.monotonic() - began < most
 
 
