@@ -1,6 +1,9 @@
 """The newest event of each topic, read through a consumer while the stream goes on."""
 
 import asyncio
+from typing import Any
+
+import pytest
 
 from slipstream.jetstream.subjects import stream_of
 from slipstream.protocol.errors import Code
@@ -104,6 +107,34 @@ async def test_a_snapshot_that_nobody_waits_for_while_it_is_made_leaves_nothing_
             await asyncio.sleep(0)
         asking.cancel()
         await asyncio.wait({asking}, timeout=5.0)
+    await no_consumers(pod, tenant)
+    assert pod.link.client._taps == {}
+
+
+async def test_a_consumer_that_is_made_late_for_nobody_is_removed_all_the_same(
+    pod: Pod, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server works on requests side by side (nats-server #6342): what was sent later may be done first."""
+    call = pod.api.call
+    made = asyncio.Event()
+
+    async def late(subject: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        async def sent() -> dict[str, Any]:
+            await asyncio.sleep(0.1)
+            try:
+                return await call(subject, body)
+            finally:
+                made.set()
+
+        return await asyncio.shield(sent())
+
+    monkeypatch.setattr(pod.api, "call", late)
+    asking = asyncio.ensure_future(anext(pod.source(tenant).snapshot(Filters.parse([]))))
+    await asyncio.sleep(0.02)
+    asking.cancel()
+    await asyncio.wait({asking}, timeout=5.0)
+    monkeypatch.undo()
+    await asyncio.wait_for(made.wait(), 5.0)
     await no_consumers(pod, tenant)
     assert pod.link.client._taps == {}
 

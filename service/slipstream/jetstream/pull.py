@@ -55,11 +55,15 @@ async def pull(api: Api, stream: str, config: dict[str, Any]) -> AsyncGenerator[
     inbox = client.new_inbox()
     queue: asyncio.Queue[_Arrived] = asyncio.Queue(maxsize=_BATCH + 8)
     size = _FIRST_BATCH
+    making = asyncio.create_task(
+        _pending(api, f"CREATE.{place}", {"stream_name": stream, "config": config, "action": "create"}),
+        name=f"make-{config['name']}",
+    )
+    # Whoever asked may be gone by the time it fails.
+    making.add_done_callback(lambda done: done.cancelled() or done.exception())
     try:
         try:
-            # Inside, so that it is removed where nobody waits any more for the answer that it is made.
-            left = await _pending(api, f"CREATE.{place}", {"stream_name": stream, "config": config, "action": "create"})
-            misses = left
+            left = misses = await asyncio.shield(making)
             tap = await client.tap(inbox, lambda *message: queue.put_nowait(message))
             try:
                 while left > 0:
@@ -80,6 +84,8 @@ async def pull(api: Api, stream: str, config: dict[str, Any]) -> AsyncGenerator[
             finally:
                 await client.untap(tap)
         finally:
+            # A server works on requests side by side: a removal may overtake the making that was sent before it.
+            await asyncio.wait({making})
             if client.is_connected:
                 # Nobody waits for the answer: a consumer that nobody asks ends by itself.
                 await client.publish(f"$JS.API.CONSUMER.DELETE.{place}")
