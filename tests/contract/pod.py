@@ -122,7 +122,7 @@ class Pod:
         await self.feed_link.close()
 
     def source(self, tenant: str, event_bytes: int = EVENT_BYTES) -> JetStreamSource:
-        return JetStreamSource(self.api, self.direct, tenant, event_bytes)
+        return JetStreamSource(self.api, self.direct, tenant, lambda: event_bytes)
 
     def follower(self, tenant: str, sink: Recording) -> Follower:
         return Follower(self.api, self.feed_api, self.source(tenant), self.name, sink)

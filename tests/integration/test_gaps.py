@@ -204,6 +204,26 @@ async def test_what_cannot_be_delivered_is_told_in_its_place(
         assert (ready.id, after.data) == (place, "after")
 
 
+@RINGS
+async def test_a_larger_event_is_allowed_for_those_who_read_already(cluster: Cluster, ring: dict[str, Any]) -> None:
+    small, large = 100, 20_000
+    batch = json.dumps(FLIGHTS[:20])
+    assert small < len(batch) < large
+    await cluster.apply(event_bytes=small)
+    async with cluster.edge(**ring) as running:
+        port = running.server.port
+        live = await cluster.opened(port)
+        await cluster.put("flights.batch", batch.encode())
+        (gap,) = await live.take()
+        assert gap_of(gap)["reason"] == "undeliverable"
+        tenant = await cluster.apply(event_bytes=large)
+        await until(lambda: running.services.registry.get(tenant.name) == tenant, "the edge knows the limit")
+        await cluster.put("flights.batch", batch.encode())
+        assert [event.data for event in await live.take()] == [batch]
+        again = await cluster.stream(port, "", f"Last-Event-ID: {gap.id}")
+        assert [event.data for event in await again.take(2)][1] == batch
+
+
 async def test_a_stream_that_is_made_anew_is_told_to_those_who_are_on_it(cluster: Cluster) -> None:
     async with cluster.edge() as running:
         port = running.server.port

@@ -90,7 +90,7 @@ async def edge(settings: Settings) -> AsyncIterator[Running]:
     stages = Stages(supervisor, shapers.setup, Buffer(settings.ring_events, settings.ring_bytes))
 
     def jetstream(tenant: str) -> JetStreamSource:
-        return JetStreamSource(api, direct, tenant, event_bytes(tenant))
+        return JetStreamSource(api, direct, tenant, lambda: event_bytes(tenant))
 
     def follow(tenant: str, sink: Sink) -> Callable[[], Coroutine[Any, Any, None]]:
         def begin(staged: StagedSink) -> Callable[[], Coroutine[Any, Any, None]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -25,15 +25,24 @@ _LATEST_MS = (2**63 - 1) // 1_000_000
 
 
 class JetStreamSource:
-    """Reads the stream of one tenant. `event_bytes` is what an event may weigh; larger ones are undeliverable."""
+    """Reads the stream of one tenant.
 
-    def __init__(self, api: Api, direct: Direct, tenant: str, event_bytes: int) -> None:
+    `event_bytes()` is what an event may weigh, asked for each, as a document may change it; larger ones are
+    undeliverable.
+    """
+
+    def __init__(self, api: Api, direct: Direct, tenant: str, event_bytes: Callable[[], int]) -> None:
         self._api = api
         self._direct = direct
         self._tenant = tenant
         self.stream = stream_of(tenant)
-        self.event_bytes = event_bytes
+        self._event_bytes = event_bytes
         self._latest = Latest(f"state-{tenant}", self._state)
+
+    @property
+    def event_bytes(self) -> int:
+        """What an event may weigh now."""
+        return self._event_bytes()
 
     async def state(self) -> State:
         """See `Source.state`. Shared by those who ask while an earlier question is under way."""
