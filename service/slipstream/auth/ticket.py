@@ -1,4 +1,4 @@
-"""Tickets: a token packed for one request's URL, so that a page whose EventSource cannot send headers gets in. Pure.
+"""Tickets: a token packed for one request's URL, so that a page whose EventSource cannot send headers gets in.
 
 A ticket is a Fernet token (https://github.com/fernet/spec): encrypted, signed and timed. So nothing of the token can be
 read in URLs and logs, and what is found there is worth nothing: a ticket is good for some seconds, and once.

@@ -9,10 +9,10 @@ from functools import partial
 from importlib.metadata import EntryPoint
 from typing import Any, Final, NamedTuple, Protocol
 
+from slipstream.hooks.installed import EVENT_KEYS, HOOKS, built_in, installed
 from slipstream.hooks.stage import Setup
 from slipstream.hooks.wire import Plan
 from slipstream.shape.event import HookFactory
-from slipstream.shape.installed import EVENT_KEYS, HOOKS, built_in, installed
 from slipstream.shape.key import KeyFactory
 from slipstream.shape.shaper import Shaper, make_shaper
 from slipstream.tenants.model import Tenant

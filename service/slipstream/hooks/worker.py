@@ -17,10 +17,10 @@ from typing import BinaryIO, Final
 
 import orjson
 
+from slipstream.hooks.installed import HOOKS, installed
 from slipstream.hooks.wire import LENGTHS, Frame, Plan, answer, asked, pack
 from slipstream.shape.chain import Chain, Link, make_chain, run
 from slipstream.shape.event import Context, Event, Hook, HookFactory, SecretMissing, Withheld
-from slipstream.shape.installed import HOOKS, installed
 
 _DESCRIPTORS: Final = 256
 _NICE: Final = 5

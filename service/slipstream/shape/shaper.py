@@ -140,7 +140,7 @@ def make_shaper(
     """The shaper of a tenant. Never raises: what cannot be made is in its `faults`, and no event passes.
 
     secrets: the bytes of a secret by tenant and name; raises SecretMissing. hooks, keys: what may run in this process,
-    by name (`shape.installed` finds them). foreign: the names of hooks that run in another process: with one of them
+    by name (`hooks.installed` finds them). foreign: the names of hooks that run in another process: with one of them
     in the chain all of it runs there, in its order.
     """
     spec = tenant.spec

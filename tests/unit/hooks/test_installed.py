@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from slipstream.shape import hooks, installed, key
+from slipstream.hooks import installed
+from slipstream.shape import hooks, key
 
 
 def test_the_built_in_hooks_are_entry_points_and_there_is_one_list_of_them() -> None:
