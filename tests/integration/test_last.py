@@ -22,8 +22,8 @@ DATA = [text_of(event).encode() for event in itertools.islice(flights(), 1_000)]
 async def store(cluster: Cluster, numbers: list[int]) -> list[int]:
     """An event for each topic of these numbers, in this order; their sequences."""
     found: list[int] = []
-    for first in range(0, len(numbers), 500):
-        part = numbers[first : first + 500]
+    for first in range(0, len(numbers), 100):
+        part = numbers[first : first + 100]
         found += await asyncio.gather(*(cluster.put(f"flight.{one}", DATA[one % len(DATA)]) for one in part))
     return found
 
