@@ -116,6 +116,7 @@ async def test_a_body_that_drips_ends_at_its_deadline(cluster: Cluster, kind: st
         answer = await wire.answer()
         assert (answer.status, answer.json["code"]) == (408, "SSE_TIMEOUT")
         assert answer.headers["idempotency-support"] == "optional"
+        assert answer.headers["connection"] == "close", "where this body ends nobody knows"
         dripping.cancel()
         await asyncio.gather(dripping, return_exceptions=True)
         wire.close()

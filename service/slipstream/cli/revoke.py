@@ -81,6 +81,7 @@ def revoked(tenant: _Tenant) -> None:
         await ledger.ensure()
         found = await ledger.list(tenant)
         if not found:
+            await _expect(api, tenant)
             typer.echo(f"nothing of tenant {tenant} is revoked", err=True)
             return
         for line in columns([_HEAD, *map(_row, found)]):
@@ -100,7 +101,7 @@ def _shown(tenant: str, kind: "Kind", name: str) -> str:
 
 
 async def _expect(api: "Api", name: str) -> None:
-    """End the command when there is no such tenant: a name that is mistyped would revoke nothing."""
+    """End the command when there is no such tenant: of a name that is mistyped nothing is revoked, now or ever."""
     from slipstream.tenants import TenantError  # noqa: PLC0415 - heavy
 
     # Where its document is broken, edges go on with the one before.

@@ -178,6 +178,15 @@ def no_token() -> SlipstreamError:
     )
 
 
+def _foreign_cookie() -> SlipstreamError:
+    return SlipstreamError(
+        Code.UNAUTHORIZED,
+        f"the cookie {COOKIE} does not count, as nothing shows that a page of this site asks: a program sends"
+        " Authorization: Bearer TOKEN; a page of another site names its ?tenant=, in whose spec.cors.origins it stands,"
+        " with credentials, or gets a ticket (POST /v1/tickets)",
+    )
+
+
 def forbidden() -> SlipstreamError:
     """The one answer to an unknown tenant, an unknown topic and a missing permission."""
     return SlipstreamError(
@@ -247,18 +256,18 @@ async def _credential(request: web.Request, services: Services, right: Right) ->
     if ticket:
         request[INVALID_TOKEN] = True
         raise SlipstreamError(Code.UNAUTHORIZED, "the ticket is spent, too old or none of ours: get a new one")
-    raise no_token()
+    raise _foreign_cookie() if cookie else no_token()
 
 
 def bearer(request: web.Request) -> str | None:
-    """The token in the header Authorization (RFC 6750 section 2.1), None where there is no such header.
+    """The token in the header Authorization (RFC 6750 section 2.1), None where there is none, or an empty one.
 
     Raises UNAUTHORIZED for another scheme, BAD_REQUEST for two.
     """
     given = request.headers.getall("Authorization", ())
     if len(given) > 1:
         raise SlipstreamError(Code.BAD_REQUEST, "the header Authorization is repeated: send it once")
-    if not given:
+    if not given or not given[0].strip():
         return None
     scheme, _, text = given[0].strip().partition(" ")
     if scheme.lower() != "bearer" or not text.strip():

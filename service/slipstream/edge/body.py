@@ -30,14 +30,11 @@ class _Decoder(Protocol):
 
 
 async def expect(request: web.Request) -> None:
-    """Answer `Expect: 100-continue`; any other expectation is passed over (RFC 9110 section 10.1.1).
+    """Pass over `Expect` (RFC 9110 section 10.1.1): `read_body` answers it, so that what is refused need not be sent.
 
-    aiohttp's own way would quote it in a 417.
+    aiohttp's own way would ask for every body, and quote any other expectation in a 417.
     """
-    if request.version >= HttpVersion11 and request.headers["Expect"].lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # It is no part of the answer.
-        request.writer.output_size = 0
+    del request
 
 
 async def read_body(request: web.Request, most: int, deadline: float) -> bytes:
@@ -47,6 +44,7 @@ async def read_body(request: web.Request, most: int, deadline: float) -> bytes:
     """
     decoder = _decoder(request, most)
     expected_bytes(request, most)
+    await _ask_for(request)
     try:
         async with asyncio.timeout(deadline):
             async for part in request.content.iter_any():
@@ -67,6 +65,13 @@ def expected_bytes(request: web.Request, most: int) -> int:
     if declared is not None and declared > most:
         raise _too_large(most)
     return most if declared is None or "Content-Encoding" in request.headers else declared
+
+
+async def _ask_for(request: web.Request) -> None:
+    if request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # It is no part of the answer.
+        request.writer.output_size = 0
 
 
 def _decoder(request: web.Request, most: int) -> _Decoder:

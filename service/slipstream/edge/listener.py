@@ -20,6 +20,7 @@ from typing import Final, cast
 
 import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 
 from slipstream.edge.handoff import HandedOff
 from slipstream.edge.problems import problem
@@ -35,6 +36,13 @@ REFUSALS: Final = 64
 """Refused connections that are open at once; the next are cut without a word."""
 _LINGER: Final = 1.0
 _LOG_SECONDS: Final = 10.0
+_NO_HTTP: Final = "this is no HTTP request that can be read in one way alone"
+FIELD_BYTES: Final = 16 * 1024
+"""Longest line of a request's head: the URL, a header with a token or with cookies."""
+_TOO_LONG: Final = (
+    f"a line of the request's head has more than {FIELD_BYTES} bytes: send a shorter URL, fewer cookies, or a shorter"
+    " header"
+)
 
 
 class Listener(web.BaseSite):
@@ -122,7 +130,7 @@ class _Protocol(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("the answer had begun already")
         if status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            error = SlipstreamError(Code.BAD_REQUEST, "this is no HTTP request that can be read in one way alone")
+            error = SlipstreamError(Code.BAD_REQUEST, _TOO_LONG if isinstance(exc, LineTooLong) else _NO_HTTP)
         else:
             _logger.error("an answer could not be made", exc_info=exc)
             error = SlipstreamError(Code.INTERNAL, "something failed here")

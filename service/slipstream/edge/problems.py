@@ -19,7 +19,7 @@ from aiohttp.typedefs import Handler
 from slipstream.edge.answers import common_headers, stream_headers
 from slipstream.edge.authorize import INVALID_TOKEN
 from slipstream.edge.handoff import HandedOff
-from slipstream.edge.retry import disagree, retry_after, retry_ms
+from slipstream.edge.retry import READING, disagree, retry_after, retry_ms
 from slipstream.edge.services import SERVICES
 from slipstream.edge.trace import trace_of
 from slipstream.protocol import control
@@ -99,7 +99,11 @@ def _as_problem(request: web.Request, error: SlipstreamError, members: Mapping[s
     if error.status == HTTPStatus.UNAUTHORIZED:
         why = ', error="invalid_token"' if request.get(INVALID_TOKEN) else ""
         headers["WWW-Authenticate"] = f'Bearer realm="slipstream"{why}'
-    return web.Response(status=error.status, body=orjson.dumps(document), headers=headers)
+    answer = web.Response(status=error.status, body=orjson.dumps(document), headers=headers)
+    if error.status == HTTPStatus.REQUEST_TIMEOUT:
+        # Where the body ends is not known: nothing can follow on this connection (RFC 9110 section 15.5.9).
+        answer.force_close()
+    return answer
 
 
 def problem(error: SlipstreamError, trace_id: str) -> dict[str, object]:
@@ -116,7 +120,7 @@ def problem(error: SlipstreamError, trace_id: str) -> dict[str, object]:
 
 
 def _wants_stream(request: web.Request) -> bool:
-    if request.method not in ("GET", "HEAD") or request.path != STREAM_PATH:
+    if request.method not in READING or request.path != STREAM_PATH:
         # To a publisher 200 says that its event is stored.
         return False
     wish = request.query.get("refusal")

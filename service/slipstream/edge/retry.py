@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import web
@@ -18,6 +19,9 @@ from slipstream.tenants.retry import Retry, negotiate
 _TERMS = web.RequestKey("retry_terms", Terms)
 _NOTHING: Final = Preferences()
 _ANY: Final = Retry()
+
+READING: Final = ("GET", "HEAD")
+"""The methods of those who read."""
 
 
 def agree(request: web.Request, tenant: Tenant) -> None:
@@ -64,15 +68,26 @@ def retry_ms(request: web.Request, error: SlipstreamError | None = None) -> int:
 
 
 def retry_after(request: web.Request, error: SlipstreamError) -> int:
-    """The seconds of `Retry-After` (RFC 9110 section 10.2.3): what the error says, or the base, and the jitter."""
+    """The seconds of `Retry-After` (RFC 9110 section 10.2.3): what the error says, or the base, and the jitter.
+
+    A reader waits for the base at least, as it does where the same refusal comes as a stream. A producer does not: it
+    has events to get rid of.
+    """
     terms = agreed(request)
-    least = terms.base_ms if error.retry_after is None else error.retry_after * 1_000
+    least = float(terms.base_ms) if error.retry_after is None else error.retry_after * 1_000
+    if request.method in READING:
+        least = max(least, terms.base_ms)
     jitter = random.random() * terms.max_jitter_ms  # noqa: S311 jitter is no secret
     return max(1, math.ceil((least + jitter) / 1_000))
 
 
 def _negotiate(request: web.Request, policy: Retry) -> Terms:
     services = request.app[SERVICES]
-    given = request.headers.getall(HEADER, ()) or request.query.getall(PARAMETER, ())
-    wanted = Preferences.parse(", ".join(given)) if given else _NOTHING
+    given = _given(request.headers.getall(HEADER, ())) or _given(request.query.getall(PARAMETER, ()))
+    wanted = Preferences.parse(given) if given else _NOTHING
     return negotiate(policy, wanted, services.options.retry_ms, len(services.hub.reactor))
+
+
+def _given(values: Sequence[str]) -> str:
+    """As one text (RFC 9110 section 5.3); what is empty is absent."""
+    return ", ".join(filter(None, values))

@@ -77,7 +77,11 @@ async def take_back(request: web.Request) -> web.StreamResponse:
     tenant = (await authorize(request, ADMIN)).tenant.name
     removed = await services.ledger.remove(tenant, _kind(request.match_info["kind"]), request.match_info["name"])
     if removed is None:
-        raise SlipstreamError(Code.NOT_FOUND, f"there is no such revocation: GET {REVOCATIONS_PATH} lists them")
+        raise SlipstreamError(
+            Code.NOT_FOUND,
+            f"there is no such revocation: GET {REVOCATIONS_PATH} lists them",
+            fix="Take a name, or its hash, from the list.",
+        )
     _tell("no longer revoked", removed, request)
     return done(request)
 

@@ -14,7 +14,7 @@ from slipstream.edge.answers import sign_off
 from slipstream.edge.body import expect
 from slipstream.edge.cors import ALL_ORIGINS, AllOrigins, guard
 from slipstream.edge.health import live, ready, status
-from slipstream.edge.listener import Listener
+from slipstream.edge.listener import FIELD_BYTES, Listener
 from slipstream.edge.poll import poll
 from slipstream.edge.preflight import preflight
 from slipstream.edge.problems import STREAM_PATH, answer_errors
@@ -27,7 +27,6 @@ from slipstream.edge.subscribe import describe, subscribe
 from slipstream.edge.tickets import TICKETS_PATH, issue_ticket
 from slipstream.protocol.errors import Code, SlipstreamError
 
-_FIELD_BYTES = 16 * 1024
 _PUBLIC_SECONDS = 1.0
 """For requests under way at the end: after this each is told to end, after twice this it is cut off (aiohttp)."""
 _ADMIN_SECONDS = 0.25
@@ -111,8 +110,8 @@ class Server:
             access_log=None,
             logger=_http_logger,
             keepalive_timeout=options.head_deadline,
-            max_line_size=_FIELD_BYTES,
-            max_field_size=_FIELD_BYTES,
+            max_line_size=FIELD_BYTES,
+            max_field_size=FIELD_BYTES,
             auto_decompress=False,
             shutdown_timeout=ending,
         )

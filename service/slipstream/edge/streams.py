@@ -186,7 +186,11 @@ def stream_in_path(request: web.Request) -> StreamId:
 
 
 def _unknown() -> SlipstreamError:
-    return SlipstreamError(Code.NOT_FOUND, "there is no such open stream: its id is in stream.ready")
+    return SlipstreamError(
+        Code.NOT_FOUND,
+        "there is no such open stream: its id is in stream.ready",
+        fix="Take the id of a stream that is open; if yours has ended, open a new one with the last event id.",
+    )
 
 
 def _subject(session: Session) -> str | None:

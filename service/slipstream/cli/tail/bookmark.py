@@ -25,10 +25,15 @@ class Bookmark:
         self._due = 0.0
 
     def load(self) -> str | None:
-        """The id in the file; None when there is no file. Raises SlipstreamError when it is no id, or OSError."""
+        """The id in the file; None when there is no file. Raises SlipstreamError when it is no id, or OSError.
+
+        Where there is no directory for it either, that is an OSError: nothing could be kept there.
+        """
         try:
             text = self._path.read_text(encoding="utf-8", errors="replace").strip()
         except FileNotFoundError:
+            if not self._path.parent.is_dir():
+                raise
             return None
         Position.parse(text)
         self._saved = text

@@ -171,6 +171,9 @@ def _run(stream: "Stream", job: "Job") -> None:
         fail(f"no stream was opened within {job.seconds:g} s. Is the server running, and is the URL right?")
     if ended is Ended.TIME and job.most is not None:
         fail(f"{shown} of {job.most} events came within {job.seconds:g} s")
+    if ended is Ended.SIGNAL and job.most is not None:
+        # What waits for this event, as in `tail --count 1 && ...`, must not go on.
+        fail(f"{shown} of {job.most} events had come when it was interrupted", Status.INTERRUPTED)
 
 
 async def _follow(stream: "Stream", job: "Job") -> "tuple[Ended, int]":
