@@ -25,8 +25,8 @@ from slipstream.tenants.model import Tenant, TenantSpec
 from slipstream.tenants.shaping import HookSpec
 from tests.contract.pod import Pod, Recording, flights, until
 from tests.contract.reading import no_consumers
+from tests.integration.hooks.package import install
 from tests.servers import NatsServer
-from tests.unit.hooks.package import install
 
 _NOBODY: frozenset[str] = frozenset()
 _PLAIN = "plain"

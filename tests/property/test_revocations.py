@@ -1,5 +1,6 @@
 """In whatever order revocations come, go and expire, tokens are refused by those that stand, and none issued later."""
 
+from functools import cache
 from random import Random
 from typing import NamedTuple
 
@@ -34,6 +35,7 @@ CHANGES = st.lists(
 )
 
 
+@cache
 def tokens(now: int) -> list[Token]:
     """Every token that is good at `now`: none lives longer than LIFE."""
     return [

@@ -17,7 +17,7 @@ def test_an_event_that_is_not_for_exactly_one_is_found_out() -> None:
 
 
 def test_a_scan_is_not_asked_of_many_filters() -> None:
-    found = costs([10, 10_000], 50)
+    found = costs([10, 1_001], 50)
     assert len(found) == len(KINDS)
     assert all(value is not None and value > 0 for row in found.values() for value in row[:1])
     assert [row[1] is None for row in found.values()] == [kind.scanned for kind in KINDS]

@@ -59,4 +59,5 @@ def test_a_name_of_nothing_but_marks_takes_no_longer_than_others() -> None:
 
 def test_rare_characters_are_not_all_remembered() -> None:
     everything = "".join(map(chr, range(0x30000)))
-    assert fold(fold(everything)) == fold(everything)
+    folded = fold(everything)
+    assert fold(folded) == folded

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.hooks.package import install
+from tests.integration.hooks.package import install
 
 
 @pytest.fixture

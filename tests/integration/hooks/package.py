@@ -8,11 +8,11 @@ import pytest
 from tests.servers import REPOSITORY
 
 _ENTRY_POINTS = """[slipstream.hooks]
-obey = tests.unit.hooks.foreign:obeying
-secret = tests.unit.hooks.foreign:secretive
-refuse = tests.unit.hooks.foreign:refusing
-linger = tests.unit.hooks.foreign:lingering
-lost = tests.unit.hooks.foreign:no_such_thing
+obey = tests.integration.hooks.foreign:obeying
+secret = tests.integration.hooks.foreign:secretive
+refuse = tests.integration.hooks.foreign:refusing
+linger = tests.integration.hooks.foreign:lingering
+lost = tests.integration.hooks.foreign:no_such_thing
 """
 
 
