@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,6 +56,14 @@ def anchors(page: Path) -> set[str]:
     prose = _FENCE.sub("", page.read_text("utf-8"))
     headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def test_the_layers_in_the_docs_are_those_that_are_enforced() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    (layers,) = (contract["layers"] for contract in contracts if contract["id"] == "layers")
+    (shown,) = (block.text for block in blocks("") if block.text.startswith("cli\n"))
+    # Behind two spaces stands what a layer is for.
+    assert [line.split("  ")[0] for line in shown.splitlines()] == [layer for layer in layers if layer != "__main__"]
 
 
 def broken(page: Path) -> Iterator[str]:
