@@ -131,15 +131,13 @@ class Publisher:
         )
         last = state.code or "no answer"
         while True:
-            now = self._now()
-            delay = state.wait(now)
+            delay = state.wait(self._now())
             if state.exhausted:
                 raise Unconfirmed(f"{state.attempt} attempts failed; the last: {last}", state)
-            if state.began_at is not None and now + delay + self._answer_seconds > state.began_at + WINDOW_SECONDS:
-                raise Unconfirmed(
-                    f"a retry after {now + delay - state.began_at:.0f} s could store it twice; the last: {last}", state
-                )
+            self._check_window(state, delay, last)
             await asyncio.sleep(delay)
+            # Once more: a process that was stopped, or a laptop that was shut, has waited for longer.
+            self._check_window(state, 0.0, last)
             state.began(self._now())
             keep(state)
             match await self._attempt(sent, state):
@@ -154,6 +152,14 @@ class Publisher:
                     last = f"{later.status} {later.code}: {later.message}" if later.status else later.message
                     state.failed(self._now(), self._roll(), later.after or 0.0, later.code)
                     keep(state)
+
+    def _check_window(self, state: RetryState, delay: float, last: str) -> None:
+        """Raise Unconfirmed where a request after `delay` seconds may be answered after the first one is forgotten."""
+        if state.began_at is None:
+            return
+        age = self._now() + delay - state.began_at
+        if age + self._answer_seconds > WINDOW_SECONDS:
+            raise Unconfirmed(f"a retry after {age:.0f} s could store it twice; the last: {last}", state)
 
     async def _attempt(self, sent: bytes, state: RetryState) -> Published | Refused | Later:
         try:

@@ -214,7 +214,8 @@ class Stream:
         with contextlib.suppress(TimeoutError):  # The time is up: that is the normal case.
             async with asyncio.timeout_at(self._connect_at):
                 await self._closing.wait()
-                return False
+        if self._closing.is_set():  # It may have come just as the time was up.
+            return False
         self.retry.began(time.time())
         return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from itertools import count
 from typing import Final
 
 from aiohttp import web
@@ -22,6 +23,8 @@ from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.resilience.peers import Answer, Document
 
 RENEW: Final = "renew"
+
+_numbers = count(1)
 
 
 def answers(services: Services) -> Mapping[str, Answer]:
@@ -65,6 +68,7 @@ async def renew_stream(request: web.Request) -> web.StreamResponse:
 
 
 async def _renew(services: Services, question: Document) -> Document:
+    number = next(_numbers)
     token = await services.verifier.verify(question["token"], time.time())
     session = _covered(services, question, token)
     tenant = known(services, token.tenant)
@@ -72,8 +76,12 @@ async def _renew(services: Services, question: Document) -> Document:
     # The authorizer may have taken its time; behind these lines nothing is awaited.
     still_good(services, token)
     session = _covered(services, question, token)
-    session.token = token
-    services.hub.renew(session.connection, lifetime_of(token, question["trace_id"]))
+    if session.renewal > number and session.token is not None:
+        # Who asked later was answered sooner: the older token must not take the stream back to its own end.
+        token = session.token
+    else:
+        session.token, session.renewal = token, number
+        services.hub.renew(session.connection, lifetime_of(token, question["trace_id"]))
     return {"stream": f"{services.process}.{session.number}", "expires_at": token.expires_at}
 
 

@@ -23,16 +23,18 @@ _SLICE: Final = 100
 class Session:
     """One open stream.
 
-    token: by which it is open, None without authentication. opened_at: Unix seconds.
+    token: by which it is open, None without authentication. opened_at: Unix seconds. renewal: the number of the
+    question that brought the token, 0 for its first one; who asked later has a higher one.
     """
 
-    __slots__ = ("connection", "opened_at", "place", "token")
+    __slots__ = ("connection", "opened_at", "place", "renewal", "token")
 
     def __init__(self, connection: Connection, token: Token | None, place: Place, *, opened_at: int) -> None:
         self.connection = connection
         self.token = token
         self.place = place
         self.opened_at = opened_at
+        self.renewal = 0
 
     @property
     def number(self) -> int:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from slipstream.fanout.audience import View
 from slipstream.fanout.chase import Chaser
 from slipstream.fanout.connection import Connection, Ending, Lifetime
-from slipstream.fanout.lifetime import Lifetimes
+from slipstream.fanout.lifetime import Due, Lifetimes
 from slipstream.fanout.payload import Payloads
 from slipstream.fanout.pulse import Pulse
 from slipstream.fanout.reactor import Reactor
@@ -185,12 +185,17 @@ class Hub:
 
     async def _end_due(self, now: float) -> None:
         for count, due in enumerate(self._lifetimes.take(now), 1):
-            if due.last:
-                self.reactor.close(due.connection, Ending.EXPIRED, due.block)
-            else:
-                due.connection.audience.tail.tell_one(due.connection, due.block)
+            # While others had their turn it may have been renewed, or have ended.
+            if due.holds:
+                self._tell(due)
             if not count % _ENDINGS:
                 await asyncio.sleep(0)
+
+    def _tell(self, due: Due) -> None:
+        if due.last:
+            self.reactor.close(due.connection, Ending.EXPIRED, due.block)
+        else:
+            due.connection.audience.tail.tell_one(due.connection, due.block)
 
     async def _end_dead(self, now: float) -> None:
         for count, connection in enumerate(self._pulse.due(now), 1):

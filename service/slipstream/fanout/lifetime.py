@@ -13,8 +13,18 @@ class Due(NamedTuple):
     """What is to be done for one stream now: send `block`, and where it is the `last`, close."""
 
     connection: Connection
-    block: bytes
+    lifetime: Lifetime
     last: bool
+
+    @property
+    def block(self) -> bytes:
+        """What it is told."""
+        return self.lifetime.final if self.last else self.lifetime.warning
+
+    @property
+    def holds(self) -> bool:
+        """False where the stream has ended, or has another lifetime now."""
+        return self.connection.lifetime is self.lifetime
 
 
 class Lifetimes:
@@ -51,9 +61,9 @@ class Lifetimes:
                 if lifetime is None:
                     continue
                 if now >= lifetime.ends_at:
-                    found.append(Due(connection, lifetime.final, last=True))
+                    found.append(Due(connection, lifetime, last=True))
                 else:
-                    found.append(Due(connection, lifetime.warning, last=False))
+                    found.append(Due(connection, lifetime, last=False))
                     self._put(connection, math.ceil(lifetime.ends_at))
         return found
 

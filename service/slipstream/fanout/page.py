@@ -115,8 +115,7 @@ class _Reader:
     async def advance(self) -> bool:
         """One step towards the head; False when the cursor is there."""
         ring = self._tail.ring
-        if self._tail.incarnation != self._incarnation:
-            raise SlipstreamError(Code.UPSTREAM_UNAVAILABLE, "the stream was replaced meanwhile", retry_after=0.5)
+        self._same_incarnation()
         match step(self._cursor, ring.base, ring.last, self._fence):
             case Step.RING:
                 self._take(ring.after(self._cursor), ring.last)
@@ -133,13 +132,20 @@ class _Reader:
         return True
 
     def _same_log(self, state: State) -> None:
-        if state.epoch != self._tail.epoch or self._tail.incarnation != self._incarnation:
-            raise SlipstreamError(Code.UPSTREAM_UNAVAILABLE, "the stream was replaced meanwhile", retry_after=0.5)
+        self._same_incarnation()
+        if state.epoch != self._tail.epoch:
+            raise _replaced()
+
+    def _same_incarnation(self) -> None:
+        if self._tail.incarnation != self._incarnation:
+            raise _replaced()
 
     async def exhaust(self, snapshot: Snapshot) -> None:
         """Take the newest event of each topic; what follows the page's cursor comes with every event."""
         try:
             while not self.full and (records := await snapshot.after(self._cursor)):
+                # Those of another log must not get ids of this one, nor what an old document shows be shown.
+                self._same_incarnation()
                 self._take(iter(records), records[-1].seq)
         finally:
             await snapshot.aclose()
@@ -201,3 +207,7 @@ class _Reader:
         if self._gap is not None and self._gap.from_ is not None and self._gap.from_.seq == self._cursor:
             return self._gap.from_
         return self._tail.position(self._cursor)
+
+
+def _replaced() -> SlipstreamError:
+    return SlipstreamError(Code.UPSTREAM_UNAVAILABLE, "the stream was replaced meanwhile", retry_after=0.5)

@@ -22,6 +22,10 @@ _DEAD: Final = 1.6
 _ROUND: Final = 1 / 3
 """Heartbeats within which all are looked at, so that a death is noticed within two."""
 
+_LATE: Final = 0.3
+"""Heartbeats, and at least a second, after which nobody has looked: this process stood still, and wrote nothing."""
+_LATE_SECONDS: Final = 1.0
+
 _INFO: Final = struct.Struct("24xI28xI")
 """Where `struct tcp_info` (linux/tcp.h) has tcpi_unacked, segments, and tcpi_last_ack_recv, ms."""
 
@@ -40,7 +44,11 @@ def owing(fd: int) -> float:
 
 
 class Pulse:
-    """Looks at all connections, some at a time. heartbeat: seconds."""
+    """Looks at all connections, some at a time. heartbeat: seconds.
+
+    What a peer owes is counted from its last acknowledgement, however late it was written to. So after a standstill of
+    this process, where whoever lives has had no time to answer yet, all are spared for as long as a round takes.
+    """
 
     def __init__(self, heartbeat: float, connections: Callable[[], list[Connection]]) -> None:
         self._dead_after = heartbeat * _DEAD
@@ -49,9 +57,18 @@ class Pulse:
         self._round: list[Connection] = []
         self._next = 0
         self._began = 0.0
+        self._late = max(_LATE_SECONDS, heartbeat * _LATE)
+        self._asked_at = math.inf
+        self._spared_until = -math.inf
 
     def due(self, now: float) -> list[Connection]:
-        """Those whose turn it is at `now` (monotonic seconds)."""
+        """Those whose turn it is at `now` (monotonic seconds). To be asked several times a second."""
+        if now - self._asked_at > self._late:
+            self._spared_until = now + self._seconds
+            self._round, self._next = [], 0
+        self._asked_at = now
+        if now < self._spared_until:
+            return []
         if self._next >= len(self._round):
             self._round, self._next, self._began = self._connections(), 0, now
         share = (now - self._began) / self._seconds

@@ -310,11 +310,13 @@ class Tail:
         self._early.pop(connection, None)
         self._joining.pop(connection, None)
         chase = self._chases.pop(connection, None)
-        if chase is not None and chase is not asyncio.current_task():
-            chase.cancel()
-        elif chase is None and connection.snapshot is not None:
-            connection.snapshot.close()
-            connection.snapshot = None
+        if chase is None or chase is not asyncio.current_task():
+            if chase is not None:
+                chase.cancel()
+            if connection.snapshot is not None:
+                # Not left to the chase: one that is ended before it began does nothing at its end.
+                connection.snapshot.close()
+                connection.snapshot = None
         audience.readers -= 1
         if not audience.readers:
             self._broadcast.forget(audience)

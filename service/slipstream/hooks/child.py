@@ -105,6 +105,7 @@ class Child:
         self._killed = False
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._process: subprocess.Popen[bytes] | None = None
+        self._joining: asyncio.Task[None] | None = None
         self._requests = _Pipe(lambda: None)
         self._answers = _Pipe(self._silent, self._receive)
         self._said = _Pipe(lambda: None, self._say)
@@ -141,6 +142,14 @@ class Child:
         self._process = process
         descriptor = os.pidfd_open(process.pid)
         loop.add_reader(descriptor, self._exit, process, descriptor)
+        # Not broken off half-way: uvloop then closes the descriptor behind the file's back, and whoever has its number
+        # next, a client's connection, would be closed with the file.
+        self._joining = asyncio.create_task(self._join(process), name=f"pipes-{process.pid}")
+        await asyncio.shield(self._joining)
+
+    async def _join(self, process: subprocess.Popen[bytes]) -> None:
+        """Give the pipes to the loop: some turns of it, and nobody has to answer."""
+        loop = asyncio.get_running_loop()
         await loop.connect_write_pipe(lambda: self._requests, process.stdin)
         await loop.connect_read_pipe(lambda: self._answers, process.stdout)
         await loop.connect_read_pipe(lambda: self._said, process.stderr)
@@ -183,6 +192,8 @@ class Child:
             return
         try:
             async with asyncio.timeout(_END_SECONDS):
+                if self._joining is not None:
+                    await asyncio.wait({self._joining})
                 await self.gone.wait()
                 for pipe in (self._requests, self._answers, self._said):
                     if pipe.transport is not None:
@@ -192,7 +203,7 @@ class Child:
             _logger.error("child %d of tenant %s cannot be killed", process.pid, self._plan.tenant)
         finally:
             for file in (process.stdin, process.stdout, process.stderr):
-                # Open still where the start was broken off before the loop had it.
+                # Open still where the loop could not take it.
                 cast("IO[bytes]", file).close()
 
     # -- from the loop -----------------------------------------------------------------------------------------------

@@ -118,7 +118,7 @@ class Host:
                     backoff.reset()
                 await asyncio.sleep(backoff.next(random.random()))  # noqa: S311 jitter is no secret
         finally:
-            self._stop()
+            self.stop()
 
     # -- one child's life ----------------------------------------------------------------------------------------------
 
@@ -219,7 +219,8 @@ class Host:
         for job in self._work.drain():
             job.settle(self._withhold(Cause.REFUSED))
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Nobody serves any more: whoever waits in `run` is told."""
         for job in self._work.drain():
             if not job.batch.done.done():
                 message = f"the hook chain of tenant {self._plan.tenant} is being stopped"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import count
 from typing import Final, NamedTuple, Protocol
 
@@ -120,6 +121,8 @@ class Stage:
         if self._serving is None or self._serving.done():
             name = f"hooks-{self.tenant}-{next(_numbers)}"
             self._serving = self._supervisor.start(name, within(self.tenant, self.host.serve))
+            # Not left to `serve`: it may be ended before it began, or while it waits to be started again.
+            self._serving.add_done_callback(partial(_told, self.host))
         return self.host
 
     def leave(self) -> asyncio.Task[None] | None:
@@ -128,6 +131,10 @@ class Stage:
         if serving is not None:
             serving.cancel()
         return serving
+
+
+def _told(host: Host, _: asyncio.Task[None]) -> None:
+    host.stop()
 
 
 def _groups(records: Sequence[Record]) -> Iterator[list[Record]]:

@@ -46,6 +46,7 @@ class KvFollower:
         self._created_at = kv.created if make else kv.found
         self._created = ""
         self._until: int | None = None
+        self._taken = 0
         self._feed = Feed(api, feed_api, kv.stream, name, take=self._take, locate=self._locate, confirm=self._confirm)
         self.attached = self._feed.attached
 
@@ -61,18 +62,30 @@ class KvFollower:
         if anew:
             _logger.warning("the bucket %s was made anew: what stood in it is gone", self._kv.bucket)
         self._created = created
+        self._taken = 0
         self._watcher.began(anew=anew)
         self._settle(0)
         return 0
 
     async def _confirm(self) -> bool:
-        return await self._created_at() == self._created
+        if await self._created_at() != self._created:
+            return False
+        if self._until is not None:
+            # What was the newest may have expired before the consumer was made: then it is not told any more.
+            self._lower(await self._kv.newest())
+        return True
 
     def _take(self, delivered: Delivered, subject: str, data: bytes, raw: bytes) -> bool:
         removed = bool(raw) and parse_headers(raw).get("KV-Operation") in REMOVALS
         self._watcher.take(subject.removeprefix(self._kv.prefix), None if removed else data, delivered)
-        self._settle(delivered.stream_seq)
+        self._taken = delivered.stream_seq
+        self._settle(self._taken)
         return True
+
+    def _lower(self, newest: int) -> None:
+        if self._until is not None:
+            self._until = min(self._until, newest)
+            self._settle(self._taken)
 
     def _settle(self, seq: int) -> None:
         if self._until is not None and seq >= self._until:

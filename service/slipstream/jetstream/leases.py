@@ -173,12 +173,14 @@ class Leases:
         return account
 
     def _begin(self, key: str, account: Account) -> None:
-        if account.task is None:
+        # One that has ended counts for nothing, also before `_ended` is called: what it did not see would stay undone.
+        if account.task is None or account.task.done():
             account.task = asyncio.create_task(self._work(key, account), name=f"leases-{key}")
             account.task.add_done_callback(lambda task: self._ended(key, account, task))
 
     def _ended(self, key: str, account: Account, task: asyncio.Task[None]) -> None:
-        account.task = None
+        if account.task is task:
+            account.task = None
         error = None if task.cancelled() else task.exception()
         if error is not None:
             _logger.error("the share of %s could not be settled: %r", key, error)

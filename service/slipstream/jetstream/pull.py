@@ -10,7 +10,7 @@ import orjson
 from nats import errors as nats_errors
 
 from slipstream.jetstream.api import Api, ApiError, away
-from slipstream.jetstream.client import parse_headers
+from slipstream.jetstream.client import Client, parse_headers
 from slipstream.jetstream.subjects import parse_reply
 from slipstream.protocol.errors import Code, SlipstreamError
 
@@ -84,13 +84,25 @@ async def pull(api: Api, stream: str, config: dict[str, Any]) -> AsyncGenerator[
             finally:
                 await client.untap(tap)
         finally:
-            # A server works on requests side by side: a removal may overtake the making that was sent before it.
-            await asyncio.wait({making})
-            if client.is_connected:
-                # Nobody waits for the answer: a consumer that nobody asks ends by itself.
-                await client.publish(f"$JS.API.CONSUMER.DELETE.{place}")
+            await _remove(client, place, making)
     except (TimeoutError, OSError, nats_errors.Error) as error:
         raise away(error) from error
+
+
+async def _remove(client: Client, place: str, making: asyncio.Task[int]) -> None:
+    """Take the consumer back, also where this is cancelled meanwhile: whoever it was read for may leave at its end."""
+    cancelled = False
+    # A server works on requests side by side: a removal may overtake the making that was sent before it.
+    while not making.done():
+        try:
+            await asyncio.wait({making})
+        except asyncio.CancelledError:
+            cancelled = True
+    if client.is_connected:
+        # Nobody waits for the answer: a consumer that nobody asks ends by itself.
+        await client.publish(f"$JS.API.CONSUMER.DELETE.{place}")
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 async def _pending(api: Api, request: str, body: dict[str, Any] | None = None) -> int:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from slipstream.fanout.connection import Connection, Lifetime
-from slipstream.fanout.lifetime import Due, Lifetimes
+from slipstream.fanout.lifetime import Lifetimes
 
 AUDIENCE: Any = None
 
@@ -16,13 +16,18 @@ def lifetime(warn: float, end: float) -> Lifetime:
     return Lifetime(warn, end, b"soon", b"now")
 
 
+def told(table: Lifetimes, now: float) -> list[tuple[Connection, bytes, bool]]:
+    """Who is told what, and whether it is the last."""
+    return [(due.connection, due.block, due.last) for due in table.take(now)]
+
+
 def test_a_stream_is_warned_then_ended() -> None:
     table, one = Lifetimes(), connection()
     table.add(one, lifetime(90.5, 100))
     assert table.take(89.9) == []
-    assert table.take(90) == [Due(one, b"soon", last=False)]
+    assert told(table, 90) == [(one, b"soon", False)]
     assert table.take(99.9) == []
-    assert table.take(100) == [Due(one, b"now", last=True)]
+    assert told(table, 100) == [(one, b"now", True)]
     assert table.take(1_000) == []
     assert len(table) == 0
 
@@ -30,15 +35,15 @@ def test_a_stream_is_warned_then_ended() -> None:
 def test_where_it_is_too_late_to_warn_it_is_ended() -> None:
     table, one = Lifetimes(), connection()
     table.add(one, lifetime(90, 100))
-    assert table.take(200) == [Due(one, b"now", last=True)]
+    assert told(table, 200) == [(one, b"now", True)]
 
 
 def test_an_end_between_two_seconds_is_not_before_its_time() -> None:
     table, one = Lifetimes(), connection()
     table.add(one, lifetime(100.2, 100.7))
-    assert table.take(100.6) == [Due(one, b"soon", last=False)]
+    assert told(table, 100.6) == [(one, b"soon", False)]
     assert table.take(100.9) == []
-    assert table.take(101) == [Due(one, b"now", last=True)]
+    assert told(table, 101) == [(one, b"now", True)]
 
 
 def test_a_stream_that_has_ended_leaves_nothing_behind() -> None:
@@ -51,6 +56,17 @@ def test_a_stream_that_has_ended_leaves_nothing_behind() -> None:
     assert len(table) == 1
     assert [due.connection for due in table.take(95)] == [other]
     assert gone.lifetime is None
+
+
+def test_what_is_due_holds_until_the_stream_is_renewed_or_has_ended() -> None:
+    table, renewed, gone, other = Lifetimes(), connection(1), connection(2), connection(3)
+    for one in (renewed, gone, other):
+        table.add(one, lifetime(90, 100))
+    due = table.take(95)
+    table.discard(renewed)
+    table.add(renewed, lifetime(190, 200))
+    table.discard(gone)
+    assert [one.connection for one in due if one.holds] == [other]
 
 
 def test_thousands_that_come_and_go_keep_one_entry_a_second() -> None:
