@@ -13,6 +13,7 @@ import asyncio
 import logging
 import random
 import time
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 import orjson
@@ -26,7 +27,7 @@ from slipstream.jetstream.stream import NO_CLUSTER
 from slipstream.jetstream.subjects import PROBE, PROBE_STREAM
 from slipstream.protocol.timestamp import rfc3339
 from slipstream.resilience.backoff import Backoff
-from slipstream.resilience.upstream import Upstream
+from slipstream.resilience.upstream import MISSES, Upstream
 
 _logger = logging.getLogger(__name__)
 
@@ -35,8 +36,14 @@ _ANSWER_SECONDS: Final = 3.0
 _LEAVING_SECONDS: Final = 0.5
 """A server that is about to be left is asked once more, for so long."""
 
+_ELECTION_SECONDS: Final = 8.0
+"""While the stream of the probe elects, nobody takes what is written to it, and that says nothing of other streams."""
+
 _BREATH_SECONDS: Final = 0.1
 _ELECTING_SECONDS: Final = 0.25
+_MAKING_SECONDS: Final = 0.5
+"""Nobody makes a stream while the cluster elects, and says nothing; the one that is there may take writes."""
+
 _PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 5.0
 
@@ -107,17 +114,22 @@ class Prober:
 
     async def _probe(self, link: Link, upstream: Upstream) -> None:
         backoff, move_at = Backoff(_PAUSE, _LONGEST_PAUSE), 0.0
+        misses, since = 0, time.monotonic()
         while True:
             began = time.monotonic()
             miss = await self._ask(link.client, _ANSWER_SECONDS)
             now = time.monotonic()
             if miss is None:
                 backoff.reset()
+                misses, since = 0, now
                 self._answered(upstream, now)
             else:
-                self._missed(upstream, miss, now)
-                if (upstream.open or not self._proven) and now >= move_at:
+                misses += 1
+                if not self._proven or counts(miss, now - since):
+                    self._missed(upstream, miss, now)
+                if (upstream.open or misses >= MISSES or not self._proven) and now >= move_at:
                     if await link.move(self._elsewhere):
+                        misses, since = 0, time.monotonic()
                         self._answered(upstream, time.monotonic())
                     else:
                         # All may be without a quorum: no hopping, and no connection made at every moment.
@@ -181,7 +193,7 @@ class Prober:
                         miss = Miss(f"nobody takes what is written to {PROBE_STREAM}", False)
                     if not made:
                         made = True
-                        await self._make(client, seconds)
+                        await self._make(client)
                     else:
                         await asyncio.sleep(_ELECTING_SECONDS)
         except TimeoutError:
@@ -197,10 +209,16 @@ class Prober:
             return Miss(str(error.get("description", "unavailable")), False)
         return None
 
-    async def _make(self, client: Client, seconds: float) -> None:
+    async def _make(self, client: Client) -> None:
         """Make the stream where there is none. One that is there, and has no leader now, is not changed by this."""
         subject = f"$JS.API.STREAM.CREATE.{PROBE_STREAM}"
-        answer = orjson.loads((await client.request(subject, orjson.dumps(_CONFIG), timeout=seconds)).data)
-        if answer.get("error", {}).get("err_code") == NO_CLUSTER:
-            single = orjson.dumps(_CONFIG | {"num_replicas": 1})
-            await client.request(subject, single, timeout=seconds)
+        with suppress(nats_errors.TimeoutError):
+            answer = orjson.loads((await client.request(subject, orjson.dumps(_CONFIG), timeout=_MAKING_SECONDS)).data)
+            if answer.get("error", {}).get("err_code") == NO_CLUSTER:
+                single = orjson.dumps(_CONFIG | {"num_replicas": 1})
+                await client.request(subject, single, timeout=_MAKING_SECONDS)
+
+
+def counts(miss: Miss, seconds: float) -> bool:
+    """Whether a failed probe, so many seconds after the last that was answered, says that NATS stores nothing."""
+    return miss.silent or seconds > _ELECTION_SECONDS
