@@ -8,8 +8,8 @@ from typing import Any
 
 from slipstream.app import Running
 from slipstream.auth.mint import SigningKey
+from tests.integration.answers import JSON
 from tests.integration.cluster import Cluster
-from tests.integration.test_bad_input import JSON
 from tests.integration.wire import Answer, Stream, call, request, until
 from tests.tokens import ISSUER, JwksServer, claims, ec_key, rsa_key, token
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from slipstream.app import Running
+from tests.integration.answers import JSON, problem
 from tests.integration.cluster import Cluster
 from tests.integration.guarded import KEY, OTHER, applied, bearer, get, guarded, minted
-from tests.integration.test_bad_input import JSON, problem
 from tests.integration.wire import call, until
 from tests.tokens import JwksServer, hmac_token, jwk, rsa_key
 

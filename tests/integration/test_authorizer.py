@@ -11,9 +11,9 @@ import pytest
 
 from slipstream.app import Running
 from tests.authorizer import AuthorizerServer
+from tests.integration.answers import problem
 from tests.integration.cluster import Cluster
 from tests.integration.guarded import KEY, PATH, applied, bearer, get, guarded, minted, opened, post
-from tests.integration.test_bad_input import problem
 from tests.integration.wire import call, until
 from tests.tokens import ISSUER, JwksServer, jwk
 

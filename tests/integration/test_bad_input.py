@@ -9,8 +9,9 @@ import pytest
 import pytest_asyncio
 
 from slipstream.app import Running
+from tests.integration.answers import JSON, problem
 from tests.integration.cluster import Cluster
-from tests.integration.wire import Answer, Wire, call, request
+from tests.integration.wire import Wire, call, request
 from tests.servers import NatsServer
 
 # One edge for the whole module: what is refused leaves nothing behind.
@@ -18,7 +19,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 LOOPS = ("uvloop",)
 
 
-JSON = "Content-Type: application/json"
 ID = "abcdefgh-5"
 
 
@@ -32,21 +32,6 @@ async def cluster(nats: NatsServer) -> AsyncIterator[Cluster]:
 async def running(cluster: Cluster) -> AsyncIterator[Running]:
     async with cluster.edge(event_bytes=1000, body_deadline=0.5) as one:
         yield one
-
-
-def problem(answer: Answer, status: int, code: str) -> str:
-    """The detail of a refusal, which must be a problem document (RFC 9457) with this status and code."""
-    assert answer.status == status, answer
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.headers["cache-control"] == "no-store"
-    document = answer.json
-    assert document.keys() == {"type", "title", "status", "code", "detail", "fix", "trace_id"}
-    assert (document["status"], document["code"]) == (status, f"SSE_{code}")
-    assert document["type"] == f"urn:slipstream:error:SSE_{code}"
-    assert document["trace_id"] == answer.headers["traceparent"].split("-")[1]
-    assert document["detail"]
-    assert document["fix"]
-    return str(document["detail"])
 
 
 @pytest.mark.parametrize("path", ["/v1/events", "/v1/poll"])

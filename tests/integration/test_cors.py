@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from slipstream.app import Running
+from tests.integration.answers import EVENT_SOURCE, JSON, plain_status, problem, short_stream
 from tests.integration.cluster import Cluster
-from tests.integration.test_bad_input import JSON, problem
-from tests.integration.test_refusals import EVENT_SOURCE, plain_status, short_stream
 from tests.integration.wire import Answer, Head, call, request, until
 from tests.servers import NatsServer
 

@@ -16,8 +16,8 @@ from slipstream.app import Running, drain
 from slipstream.app.drain import Pace
 from slipstream.demo import flights
 from slipstream.fanout.connection import Ending
+from tests.integration.answers import JSON
 from tests.integration.cluster import Cluster, text_of
-from tests.integration.test_bad_input import JSON
 from tests.integration.wire import Answer, Stream, call, request, until
 from tests.servers import Edge, NatsServer
 

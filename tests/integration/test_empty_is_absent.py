@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from slipstream.app import Running
+from tests.integration.answers import problem
 from tests.integration.cluster import Cluster
 from tests.integration.guarded import PATH, bearer, edges, minted
-from tests.integration.test_bad_input import problem
 from tests.integration.wire import call
 from tests.tokens import JwksServer
 

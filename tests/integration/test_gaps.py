@@ -11,24 +11,14 @@ from slipstream.demo import earthquakes, flights
 from slipstream.jetstream import stream as streams
 from slipstream.protocol.topic import Filters
 from tests.integration.cluster import RINGS, Cluster, text_of
-from tests.integration.test_subscribe import ids_of, seq, seqs
+from tests.integration.events import gap_of, ids_of, seq, seqs
 from tests.integration.wire import Stream, until
 from tests.servers import NatsServer
-from tests.sse import Parsed
 
 LOOPS = ("uvloop",)
 
 QUAKES = list(itertools.islice(earthquakes(), 200))
 FLIGHTS = list(itertools.islice(flights(), 200))
-
-
-def gap_of(event: Parsed) -> dict[str, Any]:
-    """The gap that an event tells; its id is where the stream goes on."""
-    assert event.event == "stream.gap"
-    document: dict[str, Any] = json.loads(event.data)
-    assert document["from"] == event.id
-    assert document.keys() == {"reason", "code", "requested", "from", "certain", "trace_id"}
-    return document
 
 
 async def resumed(cluster: Cluster, port: int, last_id: str, query: str = "") -> tuple[Stream, dict[str, Any]]:

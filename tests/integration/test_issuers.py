@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from slipstream.app import Running
+from tests.integration.answers import problem
 from tests.integration.cluster import Cluster
 from tests.integration.guarded import KEY, OTHER, applied, bearer, get, guarded, minted
-from tests.integration.test_bad_input import problem
 from tests.integration.wire import until
 from tests.servers import Edge
 from tests.tokens import ISSUER, JwksServer, jwk, rsa_key

@@ -12,10 +12,9 @@ import pytest
 from slipstream.app import Running
 from slipstream.jetstream.subjects import stream_of
 from slipstream.telemetry.logs import JsonFormatter
+from tests.integration.answers import EVENT_SOURCE, JSON, plain_status, problem, short_stream
 from tests.integration.cluster import Cluster
-from tests.integration.test_bad_input import JSON, problem
 from tests.integration.test_publish_poll import poll, post
-from tests.integration.test_refusals import EVENT_SOURCE, plain_status, short_stream
 from tests.integration.wire import Answer, Wire, call, request, until
 
 LOOPS = ("uvloop",)

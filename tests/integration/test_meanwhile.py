@@ -10,9 +10,9 @@ import pytest
 from slipstream.app import Running
 from slipstream.auth.revocations import Kind, Revocation
 from tests.authorizer import AuthorizerServer
+from tests.integration.answers import JSON, problem
 from tests.integration.cluster import Cluster
 from tests.integration.guarded import applied, bearer, get, guarded, minted, post
-from tests.integration.test_bad_input import JSON, problem
 from tests.integration.wire import Answer, call, request, until
 from tests.tokens import JwksServer
 

@@ -14,8 +14,8 @@ import pytest
 from slipstream.app import Running
 from slipstream.demo import DemoEvent, earthquakes
 from slipstream.protocol.message_id import message_id
+from tests.integration.answers import JSON
 from tests.integration.cluster import Cluster, text_of
-from tests.integration.test_bad_input import JSON
 from tests.integration.wire import Answer, call, request, until
 from tests.servers import NatsServer
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.integration.answers import JSON
 from tests.integration.cluster import Cluster
-from tests.integration.test_bad_input import JSON
 from tests.integration.test_publish import CLOUDEVENT, CLOUDEVENTS, NDJSON, post, stored
 from tests.integration.wire import request
 

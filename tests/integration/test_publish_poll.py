@@ -13,9 +13,9 @@ from slipstream.app import Running
 from slipstream.demo import DemoEvent, earthquakes
 from slipstream.jetstream import stream as streams
 from slipstream.protocol.message_id import message_id
+from tests.integration.answers import JSON, problem
 from tests.integration.cluster import RINGS, Cluster, text_of
-from tests.integration.test_bad_input import JSON, problem
-from tests.integration.test_subscribe import ids_of, seq, seqs
+from tests.integration.events import ids_of, seq, seqs
 from tests.integration.wire import call, until
 
 LOOPS = ("uvloop",)

@@ -11,38 +11,15 @@ import pytest
 from slipstream.app import Running
 from slipstream.demo import earthquakes
 from slipstream.jetstream.bucket import Bucket
+from tests.integration.answers import EVENT_SOURCE, JSON, plain_status, problem, short_stream
 from tests.integration.cluster import Cluster, text_of
-from tests.integration.test_bad_input import JSON, problem
-from tests.integration.test_subscribe import ids_of, seqs
-from tests.integration.wire import Answer, Stream, call, request, until
+from tests.integration.events import ids_of, seqs
+from tests.integration.wire import Stream, call, request, until
 from tests.servers import NatsServer
 
 LOOPS = ("uvloop",)
 
 QUAKES = list(itertools.islice(earthquakes(), 60))
-EVENT_SOURCE = "Accept: text/event-stream"
-
-
-def short_stream(answer: Answer, code: str) -> None:
-    """A refusal as a stream: wait, an error without an id, a clean end."""
-    assert answer.status == 200, answer
-    assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
-    assert answer.headers["cache-control"] == "no-store, no-transform"
-    assert answer.headers["connection"] == "close"
-    (error,) = answer.events
-    assert (error.event, error.id) == ("error", "")
-    document = json.loads(error.data)
-    assert document["code"] == f"SSE_{code}"
-    assert error.retry is not None
-    assert document["retry"] == error.retry >= 1000
-    assert document["trace_id"] == answer.headers["traceparent"].split("-")[1]
-    assert answer.body.startswith(b"retry: ")
-    assert answer.body.endswith(b"\n\n")
-
-
-def plain_status(answer: Answer, code: str) -> None:
-    problem(answer, 503, code)
-    assert int(answer.headers["retry-after"]) >= 1
 
 
 async def all_forms(cluster: Cluster, port: int, code: str) -> None:

@@ -16,9 +16,9 @@ from slipstream.client import Preferences, Publisher, Refused, RetryState, Strea
 from slipstream.client.publish import body_of
 from slipstream.demo import earthquakes
 from slipstream.protocol.retry import BASE_HEADER, POLICY_HEADER, Terms
+from tests.integration.answers import JSON, problem
 from tests.integration.cluster import Cluster, text_of
 from tests.integration.guarded import applied, bearer, guarded, minted
-from tests.integration.test_bad_input import JSON, problem
 from tests.integration.wire import Answer, call, until
 from tests.negotiation import ROWS
 from tests.servers import HOST, NatsServer

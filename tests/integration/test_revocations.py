@@ -15,9 +15,9 @@ from slipstream.auth.revocations import hash_of
 from slipstream.edge import revocations as handlers
 from slipstream.fanout.connection import Ending
 from tests.faults.proxy import Proxy, Weather
+from tests.integration.answers import JSON, problem
 from tests.integration.cluster import Cluster
 from tests.integration.guarded import bearer, edges, get, guarded, minted, opened, post
-from tests.integration.test_bad_input import JSON, problem
 from tests.integration.wire import Answer, Stream, call, until
 from tests.servers import HOST
 from tests.tokens import JwksServer

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from slipstream.app import Running
+from tests.integration.answers import problem
 from tests.integration.cluster import Cluster
-from tests.integration.test_bad_input import problem
 from tests.integration.wire import call
 
 LOOPS = ("uvloop",)

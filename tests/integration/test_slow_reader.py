@@ -1,19 +1,17 @@
 """Readers whose window is closed, on real sockets: refilled byte for byte, or closed, and never at another's cost."""
 
 import asyncio
-import itertools
 import os
 import re
 import socket
 import struct
-from collections.abc import Iterator
 
 import pytest
 
 from slipstream.app import Running
-from slipstream.demo import earthquakes, flights
 from slipstream.fanout.connection import Connection, Ending, State
-from tests.integration.cluster import Cluster, text_of
+from tests.integration.cluster import Cluster
+from tests.integration.events import large
 from tests.integration.wire import until
 
 LOOPS = ("uvloop", "asyncio")
@@ -21,18 +19,6 @@ LOOPS = ("uvloop", "asyncio")
 _SO_MEMINFO = 55
 _WMEM_QUEUED = 5
 _FRAME_HEAD = re.compile(rb"(?:[0-9a-f]+\r\n)?id: ")
-
-
-def large(count: int, size: int = 20_000) -> Iterator[tuple[str, bytes]]:
-    """Events of about `size` bytes, each a list of real ones, all different; topic and data."""
-    source = itertools.cycle(itertools.chain(earthquakes(), flights()))
-    for _ in range(count):
-        parts: list[str] = []
-        event = next(source)
-        while sum(map(len, parts)) < size:
-            parts.append(text_of(event))
-            event = next(source)
-        yield event["topic"], f"[{','.join(parts)}]".encode()
 
 
 def kernel_memory(fd: int) -> int:

@@ -12,9 +12,8 @@ import pytest
 
 from slipstream.demo import earthquakes
 from slipstream.edge.listener import AT_ONCE, REFUSALS
+from tests.integration.answers import EVENT_SOURCE, problem, short_stream
 from tests.integration.cluster import Cluster, text_of
-from tests.integration.test_bad_input import problem
-from tests.integration.test_refusals import EVENT_SOURCE, short_stream
 from tests.integration.wire import Answer, Stream, Wire, call, request
 from tests.servers import Edge, http_get, wait_until
 

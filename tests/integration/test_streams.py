@@ -14,9 +14,9 @@ from slipstream.auth.revocations import Kind, Revocation
 from slipstream.fanout.connection import Ending
 from slipstream.tenants.model import Tenant
 from tests.authorizer import AuthorizerServer
+from tests.integration.answers import problem
 from tests.integration.cluster import Cluster
 from tests.integration.guarded import bearer, edges, get, minted, opened
-from tests.integration.test_bad_input import problem
 from tests.integration.wire import Answer, Stream, call, until
 from tests.tokens import JwksServer, ec_key, token
 

@@ -14,31 +14,14 @@ from slipstream.demo import earthquakes, flights
 from slipstream.jetstream.bucket import Bucket
 from slipstream.protocol.topic import Filters
 from tests.integration.cluster import RINGS, Cluster, text_of
-from tests.integration.test_slow_reader import large
+from tests.integration.events import ids_of, large, seq, seqs
 from tests.integration.wire import call
-from tests.sse import Parsed
 
 LOOPS = ("uvloop",)
 
 QUAKES = list(itertools.islice(earthquakes(), 200))
 FLIGHTS = list(itertools.islice(flights(), 200))
 MIXED = [event for pair in zip(QUAKES, FLIGHTS, strict=True) for event in pair]
-
-
-def seq(event: Parsed) -> int:
-    return int(event.id.split("-")[1])
-
-
-def seqs(events: list[Parsed]) -> list[int]:
-    return [seq(event) for event in events]
-
-
-async def ids_of(cluster: Cluster, port: int, count: int) -> list[str]:
-    """The ids of the tenant's first events."""
-    stream = await cluster.opened(port, "since=earliest")
-    found = [event.id for event in await stream.take(count)]
-    stream.wire.close()
-    return found
 
 
 async def test_the_first_bytes_are_retry_and_ready_at_once(cluster: Cluster) -> None:

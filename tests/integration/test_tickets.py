@@ -15,10 +15,9 @@ from slipstream.app import Running
 from slipstream.auth.ticket import LIFE, day_of, seal
 from slipstream.demo import earthquakes
 from tests.contract.pod import freeze
+from tests.integration.answers import EVENT_SOURCE, JSON, problem, short_stream
 from tests.integration.cluster import Cluster, text_of
 from tests.integration.guarded import PATH, applied, bearer, get, guarded, minted, opened
-from tests.integration.test_bad_input import JSON, problem
-from tests.integration.test_refusals import EVENT_SOURCE, short_stream
 from tests.integration.wire import Answer, Head, call, until
 from tests.tokens import JwksServer
 

@@ -16,9 +16,9 @@ from slipstream.demo import earthquakes
 from slipstream.fanout.connection import Ending
 from slipstream.jetstream.bucket import Bucket
 from slipstream.protocol.position import Position
+from tests.integration.answers import JSON, problem
 from tests.integration.cluster import Cluster, text_of
 from tests.integration.guarded import PATH, applied, bearer, get, guarded, minted, opened, post
-from tests.integration.test_bad_input import JSON, problem
 from tests.integration.wire import call, until
 from tests.tokens import JwksServer, rsa_key
 

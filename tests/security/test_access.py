@@ -7,9 +7,9 @@ import pytest
 import pytest_asyncio
 
 from slipstream.app import Running
+from tests.integration.answers import JSON
 from tests.integration.cluster import Cluster
 from tests.integration.guarded import bearer, get, minted, opened
-from tests.integration.test_bad_input import JSON
 from tests.integration.wire import Answer, call, until
 from tests.security.attacks import attack
 

@@ -3,9 +3,9 @@
 import pytest
 
 from slipstream.app import Running
+from tests.integration.answers import JSON
 from tests.integration.cluster import Cluster
 from tests.integration.guarded import PATH, applied, bearer, get, minted
-from tests.integration.test_bad_input import JSON
 from tests.integration.wire import call
 from tests.security.attacks import attack
 

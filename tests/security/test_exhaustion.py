@@ -12,9 +12,9 @@ import pytest
 
 from slipstream.app import Running
 from slipstream.fanout.page import PAGE_BYTES
+from tests.integration.answers import JSON, problem
 from tests.integration.cluster import Cluster
 from tests.integration.guarded import applied, bearer, get, guarded, minted, opened
-from tests.integration.test_bad_input import JSON, problem
 from tests.integration.wire import call
 from tests.security.attacks import attack
 from tests.tokens import JwksServer

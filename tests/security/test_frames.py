@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from slipstream.app import Running
+from tests.integration.answers import JSON, problem
 from tests.integration.cluster import Cluster
-from tests.integration.test_bad_input import JSON, problem
 from tests.integration.wire import Answer, Stream, call, until
 from tests.security import producer
 from tests.security.attacks import attack

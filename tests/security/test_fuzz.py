@@ -10,9 +10,9 @@ import re
 import pytest
 
 from slipstream.app import Running
+from tests.integration.answers import JSON
 from tests.integration.cluster import Cluster
 from tests.integration.guarded import bearer, minted
-from tests.integration.test_bad_input import JSON
 from tests.integration.wire import Wire, call, request, until
 from tests.security.attacks import attack
 

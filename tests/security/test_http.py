@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 
 from slipstream.app import Running
+from tests.integration.answers import JSON, problem
 from tests.integration.cluster import Cluster
-from tests.integration.test_bad_input import JSON, problem
 from tests.integration.wire import Wire, call, request
 from tests.security.attacks import attack
 

@@ -9,10 +9,10 @@ import pytest_asyncio
 
 from slipstream.app import Running
 from slipstream.protocol.position import Position
+from tests.integration.answers import problem
 from tests.integration.cluster import Cluster
+from tests.integration.events import gap_of
 from tests.integration.guarded import PATH, bearer, get, minted, opened, post
-from tests.integration.test_bad_input import problem
-from tests.integration.test_gaps import gap_of
 from tests.integration.wire import Answer, until
 from tests.security.attacks import attack
 

@@ -11,9 +11,9 @@ import pytest
 
 from slipstream.app import Running
 from slipstream.telemetry.logs import JsonFormatter
+from tests.integration.answers import JSON, problem
 from tests.integration.cluster import Cluster
 from tests.integration.guarded import applied, bearer, get, minted, opened, post
-from tests.integration.test_bad_input import JSON, problem
 from tests.integration.wire import Answer, Wire, call, until
 from tests.security.attacks import attack
 from tests.sse import Parsed

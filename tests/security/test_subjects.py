@@ -7,10 +7,10 @@ from urllib.parse import quote
 import pytest
 
 from slipstream.app import Running
+from tests.integration.answers import JSON, problem
 from tests.integration.cluster import Cluster
+from tests.integration.events import gap_of
 from tests.integration.guarded import bearer, get, minted
-from tests.integration.test_bad_input import JSON, problem
-from tests.integration.test_gaps import gap_of
 from tests.integration.wire import call
 from tests.security import producer
 from tests.security.attacks import attack

@@ -11,9 +11,9 @@ import pytest_asyncio
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from slipstream.app import Running
+from tests.integration.answers import problem
 from tests.integration.cluster import Cluster
 from tests.integration.guarded import KEY, OTHER, applied, bearer, get, minted, post
-from tests.integration.test_bad_input import problem
 from tests.integration.wire import until
 from tests.security.attacks import attack
 from tests.tokens import JwksServer, b64, claims, hmac_token, jwk, rsa_key, token
