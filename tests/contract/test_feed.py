@@ -1,6 +1,7 @@
 """The live feed through the faults of a server: everything once, in order, and nothing left behind."""
 
 import asyncio
+import logging
 import time
 from typing import Any
 
@@ -142,6 +143,17 @@ async def test_without_a_stream_it_waits_and_then_begins(pod: Pod) -> None:
         await sink.has(3)
     assert sink.seqs == [1, 2, 3]
     assert sink.reasons == [None]
+
+
+async def test_what_it_waits_for_is_said_once(pod: Pod, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="slipstream.jetstream.feed")
+
+    def levels() -> list[int]:
+        return [record.levelno for record in caplog.records if "cannot start" in record.getMessage()]
+
+    async with running(pod.follower("nowhere", Recording())):
+        await until(lambda: len(levels()) > 2, "three attempts")
+        assert levels()[:3] == [logging.WARNING, logging.DEBUG, logging.DEBUG]
 
 
 async def test_without_a_server_it_waits_and_then_begins(nats: NatsServer, tenant: str) -> None:

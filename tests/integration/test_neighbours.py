@@ -12,10 +12,9 @@ import pytest
 from slipstream.app import Running
 from slipstream.jetstream.subjects import TICKETS_BUCKET
 from tests.authorizer import AuthorizerServer
+from tests.integration.answers import plain_status, problem
 from tests.integration.cluster import Cluster
 from tests.integration.guarded import KEY, applied, bearer, edges, get, guarded, minted, opened
-from tests.integration.test_bad_input import problem
-from tests.integration.test_refusals import plain_status
 from tests.integration.wire import Answer, call, until
 from tests.tokens import ISSUER, JwksServer, jwk
 
@@ -32,20 +31,20 @@ async def webhook() -> AsyncIterator[AuthorizerServer]:
 
 
 @asynccontextmanager
-async def under_way(*work: Coroutine[Any, Any, Answer]) -> AsyncIterator[None]:
+async def under_way(*work: Coroutine[Any, Any, Answer]) -> AsyncIterator[list[asyncio.Task[Answer]]]:
     """Requests that wait for as long as the block takes."""
     tasks = [asyncio.create_task(one, name="waits") for one in work]
     try:
-        yield
+        yield tasks
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def neighbour(cluster: Cluster, *edges: Running, **spec: Any) -> str:
+async def neighbour(cluster: Cluster, *edges: Running, called: str = "neighbour", **spec: Any) -> str:
     """Another tenant that all edges know; a token of it."""
-    name = f"{cluster.tenant}-neighbour"
+    name = f"{cluster.tenant}-{called}"
     await cluster.make(name, **spec)
     await until(lambda: all(one.services.registry.get(name) is not None for one in edges), "the neighbour is known")
     return bearer(minted(cluster, tenant=name))
@@ -64,6 +63,69 @@ async def test_a_slow_webhook_does_not_shut_out_another_tenants_on_the_same_host
             await until(lambda: webhook.paths.count("/allow/slow") == 32, "as many as one tenant may ask")
             assert (await get(running, "", fast, path=POLL)).status == 200
             assert webhook.paths.count("/allow/slow") == 32, "and no more"
+
+
+async def test_a_tenant_is_answered_while_the_webhooks_of_sixteen_others_hang(
+    cluster: Cluster, keys: JwksServer, webhook: AuthorizerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fewer than there are, as so many requests would take a busy machine longer than a webhook may.
+    monkeypatch.setattr("slipstream.edge.outbound._CONNECTIONS", 68)
+    async with guarded(cluster, keys, tmp_path) as running:
+        spec = {"timeout": "10s", "cache": 0}
+        quick = await neighbour(cluster, running, authorizer={"url": webhook.url, **spec})
+        webhook.slow, hang = "/allow/slow", {"url": f"{webhook.url}/slow", **spec}
+        slow = [await neighbour(cluster, running, called=f"slow-{one}", authorizer=hang) for one in range(16)]
+        first = [get(running, "topic=first", text, path=POLL) for text in slow]
+        rest = [get(running, f"topic=t{number}", text, path=POLL) for number in range(5) for text in slow]
+        async with under_way(*first) as waiting:
+            await until(lambda: webhook.paths.count("/allow/slow") == 16, "each has asked")
+            async with under_way(*rest) as more:
+                await until(lambda: webhook.paths.count("/allow/slow") == 64, "each has its part, of 17")
+                answers = [await get(running, f"topic=t{number}", quick, path=POLL) for number in range(8)]
+                # At once as many as are its part of 18, by a new connection each.
+                many = [get(running, f"topic=t{number}", quick, path=POLL) for number in range(3)]
+                answers += await asyncio.gather(*many)
+                assert [answer.status for answer in answers] == [200] * 11
+                assert not any(one.done() for one in waiting + more), "nobody waited for them, and they lost nothing"
+
+
+async def test_of_more_slow_tenants_than_there_are_connections_the_one_that_waited_longest_makes_room(
+    cluster: Cluster, keys: JwksServer, webhook: AuthorizerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipstream.edge.outbound._CONNECTIONS", 2)
+    async with guarded(cluster, keys, tmp_path) as running:
+        spec = {"timeout": "10s", "cache": 0}
+        quick = await neighbour(cluster, running, authorizer={"url": webhook.url, **spec})
+        webhook.slow, hang = "/allow/slow", {"url": f"{webhook.url}/slow", **spec}
+        slow = [await neighbour(cluster, running, called=f"slow-{one}", authorizer=hang) for one in range(2)]
+        first, second = (get(running, "", text, path=POLL) for text in slow)
+        async with under_way(first) as longest:
+            await until(lambda: webhook.paths.count("/allow/slow") == 1, "asked")
+            async with under_way(second) as waiting:
+                await until(lambda: webhook.paths.count("/allow/slow") == 2, "all connections are taken")
+                assert (await get(running, "", quick, path=POLL)).status == 200
+                problem(await longest[0], 503, "UPSTREAM_UNAVAILABLE")
+                assert not waiting[0].done()
+                status = running.services.authorizers.document()
+                assert (status["gave_way"], status["failing"]) == (1, {})
+
+
+async def test_keys_that_are_slow_to_come_keep_nobody_from_those_of_another_issuer(
+    cluster: Cluster, keys: JwksServer, webhook: AuthorizerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipstream.edge.outbound._CONNECTIONS", 4)
+    async with guarded(cluster, keys, tmp_path) as running:
+        other = await neighbour(cluster, running)
+        webhook.slow = "/allow/slow"
+        issuers = [
+            {"issuer": f"https://slow-{one}.example", "jwks_url": f"{webhook.url}/slow?{one}"} for one in range(4)
+        ]
+        await applied(cluster, running, issuers=issuers)
+        forged = [bearer(minted(cluster, iss=one["issuer"])) for one in issuers]
+        async with under_way(*(get(running, "", text, path=POLL) for text in forged)) as waiting:
+            await until(lambda: webhook.paths.count("/allow/slow") == 4, "all connections are taken")
+            assert (await get(running, "", other, path=POLL)).status == 200
+            assert sum(one.done() for one in waiting) <= 1, "one has made room, the others are still asked"
 
 
 async def test_webhooks_that_take_all_connections_keep_nobody_from_the_keys_of_an_issuer(

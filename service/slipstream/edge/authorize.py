@@ -19,7 +19,7 @@ from slipstream.edge.cors import cookie_counts
 from slipstream.edge.query import Query, parse_tenant
 from slipstream.edge.redeem import redeem, ticket_in_url
 from slipstream.edge.services import SERVICES, Services
-from slipstream.edge.shedding import admit
+from slipstream.edge.shedding import check_can_read
 from slipstream.edge.trace import trace_of
 from slipstream.protocol.errors import Code, SlipstreamError, quoted
 from slipstream.protocol.topic import Filters
@@ -113,20 +113,20 @@ async def authorize(request: web.Request, right: Right) -> Grant:
 def confirm(request: web.Request, grant: Grant) -> None:
     """Where something was awaited since `authorize`: the tenant may be gone, the token have ended or been revoked.
 
-    Raises UNAUTHORIZED, TOKEN_EXPIRED, or what `known` does.
+    Raises UNAUTHORIZED, TOKEN_EXPIRED, or what `tenant_named` does.
     """
     services = request.app[SERVICES]
-    known(services, grant.tenant.name)
+    tenant_named(services, grant.tenant.name)
     if grant.token is None:
         return
     try:
-        still_good(services, grant.token)
+        check_still_good(services, grant.token)
     except SlipstreamError:
         request[INVALID_TOKEN] = True
         raise
 
 
-def still_good(services: Services, token: Token) -> None:
+def check_still_good(services: Services, token: Token) -> None:
     """As `confirm`, for a token that was verified without a request. Raises UNAUTHORIZED or TOKEN_EXPIRED."""
     if services.revocations.revoked(token):
         refuse_revoked()
@@ -140,10 +140,10 @@ async def consult(request: web.Request, grant: Grant, right: Right, topics: Iter
     topics: all that the request is for. Raises FORBIDDEN, or UPSTREAM_UNAVAILABLE where the authorizer does not answer.
     """
     if grant.token is not None:
-        await permitted(request.app[SERVICES], grant.tenant, grant.token, request[CREDENTIAL], right, topics)
+        await check_permitted(request.app[SERVICES], grant.tenant, grant.token, request[CREDENTIAL], right, topics)
 
 
-async def permitted(
+async def check_permitted(
     services: Services, tenant: Tenant, token: Token, text: str, right: Right, topics: Iterable[str]
 ) -> None:
     """As `consult`, for a token that was verified without a request. text: as it came."""
@@ -155,7 +155,7 @@ async def permitted(
         raise forbidden()
 
 
-def known(services: Services, name: str) -> Tenant:
+def tenant_named(services: Services, name: str) -> Tenant:
     """The tenant of this name. Raises NOT_FOUND, or UPSTREAM_UNAVAILABLE while there is no telling.
 
     With tokens FORBIDDEN instead of NOT_FOUND: who is not there, and who is not to be seen, look alike from outside.
@@ -212,12 +212,12 @@ def _anonymous(request: web.Request, services: Services, right: Right) -> Grant:
             f"nobody has the scope {right} here: SLIPSTREAM_ANONYMOUS_SCOPES leaves it out",
             fix=f"Add {right} to SLIPSTREAM_ANONYMOUS_SCOPES, or turn tokens on (SLIPSTREAM_AUTH=jwt).",
         )
-    return Grant(known(services, name), scopes)
+    return Grant(tenant_named(services, name), scopes)
 
 
 def _grant(request: web.Request, services: Services, token: Token, right: Right) -> Grant:
     named = parse_tenant(request.query, request.headers)
-    tenant = known(services, token.tenant)
+    tenant = tenant_named(services, token.tenant)
     if named not in (None, token.tenant) or right not in token.scopes:
         raise forbidden()
     return Grant(tenant, token.scopes, token.subscribe, token.publish, token)
@@ -242,7 +242,7 @@ async def _credential(request: web.Request, services: Services, right: Right) ->
     if ticket:
         # Before it is spent: it would be lost on an answer that is no stream.
         _check_loaded(services)
-        admit(services)
+        check_can_read(services)
         redeemed = await redeem(request, ticket)
         if redeemed is not None:
             return redeemed

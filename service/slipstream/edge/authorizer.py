@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from slipstream.auth.authorizer import ANSWER_BYTES, Answers, Question, Unreadable, read_answer
 from slipstream.auth.claims import Token
-from slipstream.edge.outbound import Outbound, OutboundError
+from slipstream.edge.outbound import GaveWay, Outbound, OutboundError
 from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.resilience.breaker import Breaker
 from slipstream.tenants.authorizer import Authorizer
@@ -24,8 +24,6 @@ _PAUSE: Final = 1.0
 _PAUSE_MAX: Final = 30.0
 _WAITING_MAX: Final = 8_192
 """Most questions of one tenant that are under way."""
-_ABREAST: Final = 32
-"""Connections of one tenant to its authorizer. Counted for each tenant, as two may have it on one host."""
 _TENANTS_MAX: Final = 1_024
 _SOON: Final = 1.0
 
@@ -36,13 +34,13 @@ class _Door:
     Each tenant has its own, also where two share a URL: what one tenant's callers break must not shut the other out.
     """
 
-    __slots__ = ("abreast", "breaker", "flights", "url")
+    __slots__ = ("breaker", "flights", "gave_way", "url")
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.breaker = Breaker(_THRESHOLD, _PAUSE, _PAUSE_MAX)
         self.flights: dict[bytes, asyncio.Task[bool | None]] = {}
-        self.abreast = asyncio.Semaphore(_ABREAST)
+        self.gave_way = False
 
 
 class Authorizers:
@@ -88,12 +86,14 @@ class Authorizers:
     def document(self) -> dict[str, object]:
         """For /statusz: answers that are remembered, questions under way, and the tenants whose authorizer fails.
 
-        Of those: failures in a row, and the seconds for which nobody will be asked.
+        gave_way: questions that lost their connection to another tenant's. Of those that fail: failures in a row, and
+        the seconds for which nobody will be asked.
         """
         now = self._clock()
         return {
             "remembered": len(self._answers),
             "asking": len(self._tasks),
+            "gave_way": self._outbound.gave_way,
             "failing": {
                 tenant: {"failures": door.breaker.failures, "pause": round(door.breaker.pause(now), 1)}
                 for tenant, door in self._doors.items()
@@ -135,19 +135,35 @@ class Authorizers:
             "Content-Type": "application/json",
         }
         try:
-            # The deadline is one for the wait for a connection and the answer.
-            async with asyncio.timeout(authorizer.timeout), door.abreast:
-                answer = await self._outbound.ask(
-                    door.url, seconds=authorizer.timeout, most=ANSWER_BYTES, headers=headers, body=question.body()
-                )
+            # By the tenant, as two may have their webhook on one host.
+            answer = await self._outbound.ask(
+                door.url,
+                question.tenant,
+                seconds=authorizer.timeout,
+                most=ANSWER_BYTES,
+                headers=headers,
+                body=question.body(),
+            )
             allowed = read_answer(answer.status, answer.body)
-        except (TimeoutError, OutboundError, Unreadable) as error:
+        except GaveWay:
+            # No failure: how long it would have taken is not known.
+            door.breaker.abandoned()
+            if not door.gave_way:
+                door.gave_way = True
+                _logger.warning(
+                    "the authorizer of tenant %s is slow while many are (%s): it loses connections to other tenants",
+                    question.tenant,
+                    door.url,
+                )
+            return None
+        except (OutboundError, Unreadable) as error:
             before = door.breaker.failures
             door.breaker.failed(self._clock(), random.random())  # noqa: S311 jitter is no secret
             # Once, however many failed together.
             if door.breaker.failures != before and door.breaker.failures in (1, _THRESHOLD):
-                why = str(error) or f"no answer within {authorizer.timeout:g} s"
-                _logger.warning("the authorizer of tenant %s does not answer (%s): %s", question.tenant, door.url, why)
+                _logger.warning(
+                    "the authorizer of tenant %s does not answer (%s): %s", question.tenant, door.url, error
+                )
             return None
         except BaseException:
             door.breaker.abandoned()

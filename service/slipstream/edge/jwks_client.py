@@ -20,7 +20,8 @@ def jwks_client(outbound: Outbound) -> Fetch:
 
     async def fetch(url: str) -> bytes:
         try:
-            answer = await outbound.ask(url, seconds=FETCH_SECONDS, most=_BYTES_MAX, headers=_HEADERS)
+            # Each URL for itself: there is one reading of it at a time, and tenants may share it.
+            answer = await outbound.ask(url, url, seconds=FETCH_SECONDS, most=_BYTES_MAX, headers=_HEADERS)
         except OutboundError as error:
             raise FetchError(str(error)) from error
         if answer.status != HTTPStatus.OK:

@@ -15,7 +15,12 @@ from typing import Any, Final, NamedTuple
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
+from slipstream.edge.names import Names
+from slipstream.quotas.turns import Moves, Turns
+
 _CONNECTIONS: Final = 256
+_EACH: Final = 32
+"""Connections of one holder, whatever is free: what its own slow answers may take of this process."""
 _KEEPALIVE: Final = 2.0
 """Seconds; servers close idle connections after 2 (gunicorn) to 75 (nginx)."""
 
@@ -28,6 +33,10 @@ class OutboundError(Exception):
     """There is no usable answer; the message says why, with nothing of what was sent or came."""
 
 
+class GaveWay(OutboundError):
+    """All connections were taken, and its holder had the most: the one that waited longest made room for another."""
+
+
 class Answer(NamedTuple):
     """What came back, a redirect or an error as well."""
 
@@ -35,34 +44,50 @@ class Answer(NamedTuple):
     body: bytes
 
 
+class _Question:
+    """One that has a connection, or waits for one. scope: within which it is asked."""
+
+    __slots__ = ("cut", "let_in", "scope")
+
+    def __init__(self, scope: asyncio.Timeout) -> None:
+        self.scope = scope
+        self.let_in = asyncio.get_running_loop().create_future()
+        self.cut = False
+
+
 class Outbound:
     """Opens its session with the first question: most edges of a laptop never ask.
 
     allows: whether to connect to an address, as text; None for all. It is asked about the very address that the socket
     is made for, so that no name that resolves anew, and no literal, gets around it.
+
+    Connections are shared as `Turns` says: answers that do not come keep other holders from none.
     """
 
     def __init__(self, allows: Callable[[str], bool] | None = None, resolver: AbstractResolver | None = None) -> None:
         self._allows = allows
         self._resolver = resolver
+        self._turns: Turns[_Question] = Turns(_CONNECTIONS, _EACH)
         self._session: aiohttp.ClientSession | None = None
 
     async def ask(
-        self, url: str, *, seconds: float, most: int, headers: Mapping[str, str], body: bytes | None = None
+        self, url: str, holder: str, *, seconds: float, most: int, headers: Mapping[str, str], body: bytes | None = None
     ) -> Answer:
         """The answer of `url`, to a POST where there is a body, else to a GET: within `seconds`, at most `most` bytes.
 
-        A question may be asked twice, where a connection broke that had been open for longer. Raises OutboundError.
+        holder: for whom, which is who shares connections with the others. The wait for one counts.
+        A question may be asked twice, where a connection broke that had been open for longer.
+
+        Raises OutboundError; GaveWay where the time was cut short for another holder.
         """
+        question: _Question | None = None
         try:
-            async with asyncio.timeout(seconds):
-                try:
-                    return await self._exchange(url, most, headers, body)
-                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-                    if isinstance(error, aiohttp.ClientConnectorError):
-                        raise
-                    return await self._exchange(url, most, headers, body)
+            async with asyncio.timeout(seconds) as scope:
+                question = _Question(scope)
+                return await self._in_turn(question, holder, url, most, headers, body)
         except TimeoutError as error:
+            if question is not None and question.cut:
+                raise GaveWay("it was the slowest of too many, and made room for another") from error
             raise OutboundError(f"no answer within {seconds:g} s") from error
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
             raise OutboundError(str(error)) from error
@@ -75,6 +100,37 @@ class Outbound:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    @property
+    def gave_way(self) -> int:
+        """How many questions did so far."""
+        return self._turns.cut
+
+    async def _in_turn(
+        self, question: _Question, holder: str, url: str, most: int, headers: Mapping[str, str], body: bytes | None
+    ) -> Answer:
+        self._move(self._turns.ask(holder, question))
+        try:
+            await question.let_in
+            try:
+                return await self._exchange(url, most, headers, body)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+                if isinstance(error, aiohttp.ClientConnectorError):
+                    raise
+                return await self._exchange(url, most, headers, body)
+        finally:
+            self._move(self._turns.leave(holder, question))
+
+    def _move(self, moves: Moves[_Question]) -> None:
+        now = asyncio.get_running_loop().time()
+        for one in moves.cut:
+            if not one.scope.expired():
+                one.cut = True
+                one.scope.reschedule(now)
+        for one in moves.let_in:
+            # One whose time is over at this moment leaves next, and passes its place on.
+            if not one.let_in.done():
+                one.let_in.set_result(None)
 
     async def _exchange(self, url: str, most: int, headers: Mapping[str, str], body: bytes | None) -> Answer:
         session = self._session = self._session or self._open()
@@ -95,9 +151,9 @@ class Outbound:
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             connector=aiohttp.TCPConnector(
-                limit=_CONNECTIONS,
+                limit=0,  # `Turns` bounds them, and tells who is next
                 keepalive_timeout=_KEEPALIVE,
-                resolver=self._resolver,
+                resolver=self._resolver or Names(),
                 socket_factory=None if self._allows is None else self._socket,
             ),
         )

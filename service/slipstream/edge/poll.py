@@ -13,7 +13,7 @@ from slipstream.edge.authorize import SUBSCRIBE, authorize, confirm, consult
 from slipstream.edge.query import parse_poll, parse_query
 from slipstream.edge.retry import agree
 from slipstream.edge.services import SERVICES, Services
-from slipstream.edge.shedding import admit
+from slipstream.edge.shedding import check_can_read
 from slipstream.edge.subscribe import address_of
 from slipstream.fanout.encode import enveloped
 from slipstream.fanout.page import Patience, page
@@ -30,7 +30,7 @@ async def poll(request: web.Request) -> web.StreamResponse:
     query = parse_query(request.query, request.headers)
     bounds = parse_poll(request.query)
     filters = grant.filters(query, services.topics_per_stream(tenant))
-    admit(services)
+    check_can_read(services)
     await consult(request, grant, SUBSCRIBE, filters.texts)
     async with (
         services.admission.enter(tenant, grant.subject, address_of(request)),

@@ -14,7 +14,7 @@ from slipstream.edge.problems import refuse
 from slipstream.edge.publications import ACCEPTED, Item, Limits, read_publications
 from slipstream.edge.retry import agree, unsafe
 from slipstream.edge.services import SERVICES, Services
-from slipstream.edge.shedding import accept
+from slipstream.edge.shedding import check_can_store
 from slipstream.edge.trace import trace_of
 from slipstream.log.store import Outcome
 from slipstream.protocol.errors import Code, SlipstreamError
@@ -45,7 +45,7 @@ async def publish(request: web.Request) -> web.StreamResponse:
 
 async def _publish(request: web.Request, services: Services, grant: Grant) -> web.Response:
     tenant = grant.tenant
-    accept(services)
+    check_can_store(services)
     options = services.options
     most = max(options.publish_bytes, 2 * services.event_bytes(tenant) + ENVELOPE_BYTES)
     with services.bodies.hold(tenant.name, expected_bytes(request, most)) as held:

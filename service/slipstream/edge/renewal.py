@@ -11,7 +11,15 @@ from aiohttp import web
 
 from slipstream.auth.claims import Token
 from slipstream.edge.answers import answered
-from slipstream.edge.authorize import SUBSCRIBE, authorize, bearer, forbidden, known, permitted, still_good
+from slipstream.edge.authorize import (
+    SUBSCRIBE,
+    authorize,
+    bearer,
+    check_permitted,
+    check_still_good,
+    forbidden,
+    tenant_named,
+)
 from slipstream.edge.cookie import KEPT, Kept, check_value, comes_with_cookie
 from slipstream.edge.jwks_client import FETCH_SECONDS
 from slipstream.edge.services import SERVICES, Services
@@ -71,10 +79,10 @@ async def _renew(services: Services, question: Document) -> Document:
     number = next(_numbers)
     token = await services.verifier.verify(question["token"], time.time())
     session = _covered(services, question, token)
-    tenant = known(services, token.tenant)
-    await permitted(services, tenant, token, question["token"], SUBSCRIBE, session.filters.texts)
+    tenant = tenant_named(services, token.tenant)
+    await check_permitted(services, tenant, token, question["token"], SUBSCRIBE, session.filters.texts)
     # The authorizer may have taken its time; behind these lines nothing is awaited.
-    still_good(services, token)
+    check_still_good(services, token)
     session = _covered(services, question, token)
     if session.renewal > number and session.token is not None:
         # Who asked later was answered sooner: the older token must not take the stream back to its own end.

@@ -6,7 +6,7 @@ from slipstream.edge.services import Services
 from slipstream.protocol.errors import Code, SlipstreamError
 
 
-def accept(services: Services) -> None:
+def check_can_store(services: Services) -> None:
     """Refuse what is new while this process has too little memory, or NATS stores nothing.
 
     Raises OVERLOADED or UPSTREAM_UNAVAILABLE.
@@ -21,14 +21,15 @@ def accept(services: Services) -> None:
         )
 
 
-def admit(services: Services) -> None:
-    """Refuse a reader while this process drains, or where it has no room for one. Raises DRAINING, or as `accept`.
+def check_can_read(services: Services) -> None:
+    """Refuse a reader while this process drains, or where it has no room for one.
 
-    Publishes are taken for as long as anybody listens: nothing of them stays here.
+    Publishes are taken for as long as anybody listens: nothing of them stays here. Raises DRAINING, or as
+    `check_can_store`.
     """
     if services.draining:
         raise SlipstreamError(Code.DRAINING, "this process is shutting down: connect again", retry_after=1.0)
-    accept(services)
+    check_can_store(services)
     if len(services.hub.reactor) >= services.options.max_connections:
         raise SlipstreamError(
             Code.OVERLOADED,

@@ -16,7 +16,7 @@ from slipstream.edge.query import accepts_gzip, parse_query
 from slipstream.edge.retry import agree, retry_ms
 from slipstream.edge.services import SERVICES
 from slipstream.edge.sessions import Session
-from slipstream.edge.shedding import admit
+from slipstream.edge.shedding import check_can_read
 from slipstream.edge.trace import trace_of
 from slipstream.fanout.audience import View
 from slipstream.fanout.compression import GZIP_HEADER, stored
@@ -36,7 +36,7 @@ async def subscribe(request: web.Request) -> web.StreamResponse:
     agree(request, tenant)
     query = parse_query(request.query, request.headers)
     filters = grant.filters(query, services.topics_per_stream(tenant))
-    admit(services)
+    check_can_read(services)
     await consult(request, grant, SUBSCRIBE, filters.texts)
     async with (
         services.admission.enter(tenant, grant.subject, address_of(request)) as place,
@@ -90,7 +90,7 @@ async def _hand_over(
     opening += _first(request, grant, f"{services.process}.{number}", begun, view)
     await quiet(request)
     # Whatever was true before the waits may be no longer; behind these lines nothing is awaited.
-    admit(services)
+    check_can_read(services)
     confirm(request, grant)
     if following.tail.incarnation != begun.incarnation:
         raise SlipstreamError(Code.UPSTREAM_UNAVAILABLE, "the stream was replaced meanwhile", retry_after=0.5)

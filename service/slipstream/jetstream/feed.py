@@ -71,6 +71,7 @@ class Feed:
         self._tap: Subscription | None = None
         self._consumer = ""
         self._unmade = 0
+        self._obstacle = ""
         self.resets = 0
         self.attached = asyncio.Event()
 
@@ -128,10 +129,17 @@ class Feed:
         except (SlipstreamError, ApiError, OSError, nats_errors.Error) as error:
             if cursor is not None and cursor.following:
                 cursor.lost(f"could not be made: {error}")
-            _logger.warning("feed of %s cannot start, trying again: %s", self._stream, error)
+            self._tell(str(error))
             return False
+        self._obstacle = ""
         self.attached.set()
         return True
+
+    def _tell(self, obstacle: str) -> None:
+        """Once for each obstacle, not for each attempt: a thousand feeds may wait for the same NATS."""
+        level = logging.DEBUG if obstacle == self._obstacle else logging.WARNING
+        self._obstacle = obstacle
+        _logger.log(level, "feed of %s cannot start, trying again: %s", self._stream, obstacle)
 
     async def _create(self, cursor: Cursor, base: int) -> None:
         if cursor.generation:

@@ -222,7 +222,7 @@ async def test_too_many_questions_at_once_are_refused_not_queued(
 
 async def test_what_the_status_page_shows(desk: Desk, server: AuthorizerServer) -> None:
     await desk.allow()
-    assert desk.authorizers.document() == {"remembered": 1, "asking": 0, "failing": {}}
+    assert desk.authorizers.document() == {"remembered": 1, "asking": 0, "gave_way": 0, "failing": {}}
     await desk.broken()
     document = desk.authorizers.document()
     assert isinstance(failing := document["failing"], dict)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from slipstream.edge.outbound import Outbound, OutboundError, is_public
+from slipstream.edge.outbound import GaveWay, Outbound, OutboundError, is_public
 from tests.authorizer import AuthorizerServer
+from tests.contract.pod import until
 from tests.servers import HOST
 
 SECRET = "Bearer eyJhbGciOiJub25lIn0.c2VjcmV0.c2lnbmF0dXJl"
@@ -67,8 +68,12 @@ async def make() -> AsyncIterator[Make]:
         await each.close()
 
 
-async def ask(outbound: Outbound, url: str, seconds: float = 5.0, body: bytes | None = b"{}") -> Any:
-    return await outbound.ask(url, seconds=seconds, most=64 * 1_024, headers={"Authorization": SECRET}, body=body)
+async def ask(
+    outbound: Outbound, url: str, seconds: float = 5.0, body: bytes | None = b"{}", holder: str = "acme"
+) -> Any:
+    return await outbound.ask(
+        url, holder, seconds=seconds, most=64 * 1_024, headers={"Authorization": SECRET}, body=body
+    )
 
 
 async def refused(outbound: Outbound, url: str, seconds: float = 5.0) -> str:
@@ -155,6 +160,42 @@ async def test_the_environments_proxy_and_the_servers_cookies_are_not_used(
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     assert (await ask(make(), server.url)).status == 200
+
+
+# -- how many at once --------------------------------------------------------------------------------------------------
+
+
+async def test_a_wait_for_a_connection_ends_with_the_deadline_and_takes_none(
+    server: AuthorizerServer, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipstream.edge.outbound._EACH", 1)
+    outbound = make()
+    server.gate.clear()
+    first = asyncio.create_task(ask(outbound, server.url), name="first")
+    await until(lambda: len(server.asked) == 1, "asked")
+    assert "no answer within 0.1 s" in await refused(outbound, server.url, 0.1)
+    second = asyncio.create_task(ask(outbound, server.url), name="second")
+    first.cancel()
+    await until(lambda: len(server.asked) == 2, "the place of one that left is the next one's")
+    server.gate.set()
+    assert (await second).status == 200
+    assert (outbound._turns.total, outbound._turns._waiting) == (0, {})
+
+
+async def test_one_that_makes_room_is_told_so_at_once_and_its_connection_is_closed(
+    server: AuthorizerServer, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipstream.edge.outbound._CONNECTIONS", 1)
+    outbound = make()
+    server.slow = "/allow/slow"
+    slow = asyncio.create_task(ask(outbound, f"{server.url}/slow", 60.0, holder="slow"), name="slow")
+    await until(lambda: len(server.asked) == 1, "asked")
+    assert (await ask(outbound, server.url, holder="quick")).status == 200
+    with pytest.raises(GaveWay):
+        await slow
+    assert outbound.gave_way == 1
+    assert (await ask(outbound, server.url, holder="slow")).status == 200
+    assert (outbound._turns.total, outbound._turns._in) == (0, {})
 
 
 # -- where to ----------------------------------------------------------------------------------------------------------
