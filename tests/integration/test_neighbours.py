@@ -247,3 +247,15 @@ async def test_a_renewal_over_another_edge_waits_for_the_webhook_and_does_not_su
     else:
         problem(await asking, 503, "UPSTREAM_UNAVAILABLE")
     assert not [what for what in told if what.startswith("slipstream.edge")]
+
+
+async def test_a_tenant_that_comes_with_a_crowd_keeps_no_other_from_coming_in(
+    cluster: Cluster, keys: JwksServer, tmp_path: Path
+) -> None:
+    async with guarded(cluster, keys, tmp_path, connect_rate=8) as running:
+        other = await neighbour(cluster, running)
+        own = bearer(minted(cluster))
+        crowd = [await get(running, "", own, path=POLL) for _ in range(40)]
+        assert {answer.status for answer in crowd} == {200, 503}
+        assert crowd[-1].status == 503
+        assert (await get(running, "", other, path=POLL)).status == 200

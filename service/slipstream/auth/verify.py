@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -24,6 +23,7 @@ from slipstream.auth.claims import (
 )
 from slipstream.auth.decoy import decoy
 from slipstream.auth.keyring import Keyring
+from slipstream.auth.remembered import Remembered
 from slipstream.tenants.issuer import Issuer
 
 TOKEN_BYTES: Final = 8 * 1_024
@@ -72,7 +72,7 @@ class Verifier:
         self._keyring = keyring
         self._issuers = issuers
         self._revoked = revoked
-        self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
+        self._verified: Remembered[_Verified] = Remembered(_REMEMBERED)
         self.checked = 0
 
     async def verify(self, text: str, now: float) -> Token:
@@ -107,9 +107,7 @@ class Verifier:
         if not self._check(text, claimed.algorithm, key) or issuer is None:
             refuse_unsigned()
         token = read_claims(claimed.claims, issuer, now)
-        self._verified[digest] = _Verified(token, issuer, claimed.kid, claimed.algorithm, key)
-        if len(self._verified) > _REMEMBERED:
-            self._verified.popitem(last=False)
+        self._verified.keep(token.tenant, digest, _Verified(token, issuer, claimed.kid, claimed.algorithm, key))
         return token
 
     def _check(self, text: str, algorithm: str, key: Any | None) -> bool:
@@ -132,21 +130,19 @@ class Verifier:
         An issuer takes a key back by leaving it out, and a tenant by another secret: that counts for what was verified,
         too.
         """
-        found = self._verified.get(digest)
+        found = self._verified.find(digest)
         if found is None:
             return None
         token, issuer = found.token, found.issuer
         if self._issuers(token.tenant).get(token.issuer) != issuer:
-            self._verified.pop(digest, None)
+            self._verified.drop(digest)
             return None
         if token.expires_at <= now:
-            self._verified.pop(digest, None)
+            self._verified.drop(digest)
             refuse_expired()
         if await self._keyring.find(issuer, token.tenant, found.kid, found.algorithm) != found.key:
-            self._verified.pop(digest, None)
+            self._verified.drop(digest)
             return None
-        if digest in self._verified:
-            self._verified.move_to_end(digest)
         return token
 
 

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from slipstream.edge.address import counted_as
 from slipstream.protocol.errors import Code, SlipstreamError
+from slipstream.quotas.crowd import Crowd
 from slipstream.quotas.grants import Grants, subject_key, tenant_key
 from slipstream.quotas.rate import Rate
 from slipstream.tenants.model import Tenant
@@ -111,7 +112,7 @@ class Admission:
         self._grants = grants
         self._connect_rate = limits.connect_rate
         self._addresses = Addresses(limits.connections_per_address)
-        self._all_connects = Rate()
+        self._crowd = Crowd(limits.connect_rate)
         self._connects: dict[str, Rate] = {}
         self._redeemed: dict[str, Rate] = {}
         self._publishes: dict[str, Rate] = {}
@@ -135,7 +136,7 @@ class Admission:
                 await place.take(subject_key(tenant.name, subject), quotas.connections_per_subject)
             await place.take(tenant_key(tenant.name), quotas.connections)
             # Last: whom its own tenant's limits refuse must not take what others could have.
-            self._pass_crowd()
+            self._pass_crowd(tenant.name)
             yield place
         except BaseException:
             place.close()
@@ -188,8 +189,8 @@ class Admission:
                 retry_after=max(wait, _LEAST_WAIT),
             )
 
-    def _pass_crowd(self) -> None:
-        if self._all_connects.take(time.monotonic(), 1, self._connect_rate):
+    def _pass_crowd(self, tenant: str) -> None:
+        if self._crowd.take(time.monotonic(), tenant):
             raise SlipstreamError(
                 Code.OVERLOADED,
                 f"more than {self._connect_rate} connect to this process in a second",

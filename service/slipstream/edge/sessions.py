@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Final, NamedTuple
 
 from slipstream.auth.claims import Token
@@ -81,11 +81,22 @@ class StreamId(NamedTuple):
         return cls(process, int(number))
 
 
+class _Own:
+    """A tenant's open streams. looking: held by whoever goes through them."""
+
+    __slots__ = ("looking", "sessions")
+
+    def __init__(self) -> None:
+        self.sessions: dict[int, Session] = {}
+        self.looking = asyncio.Lock()
+
+
 class Sessions:
     """All open streams of this process."""
 
     def __init__(self) -> None:
         self._sessions: dict[int, Session] = {}
+        self._of: dict[str, _Own] = {}
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -94,11 +105,16 @@ class Sessions:
         """A stream has begun: what it holds is its own until `closed`."""
         session.place.kept = True
         self._sessions[session.number] = session
+        self._of.setdefault(session.tenant, _Own()).sessions[session.number] = session
 
     def closed(self, number: int) -> None:
         """A stream has ended: what it held is free."""
         session = self._sessions.pop(number, None)
         if session is not None:
+            own = self._of[session.tenant]
+            del own.sessions[number]
+            if not own.sessions:
+                del self._of[session.tenant]
             session.place.close()
 
     def get(self, number: int) -> Session | None:
@@ -107,7 +123,19 @@ class Sessions:
 
     async def walk(self) -> AsyncIterator[Session]:
         """All that are open at the beginning and when their turn comes, in slices: events go on meanwhile."""
-        for count, session in enumerate(list(self._sessions.values()), 1):
+        async for session in self._slices(self._sessions):
+            yield session
+
+    async def walk_of(self, tenant: str) -> AsyncIterator[Session]:
+        """The same of one tenant's, by one caller at a time: many slices in one turn of the loop are none."""
+        own = self._of.get(tenant)
+        if own is not None:
+            async with own.looking:
+                async for session in self._slices(own.sessions):
+                    yield session
+
+    async def _slices(self, sessions: Mapping[int, Session]) -> AsyncIterator[Session]:
+        for count, session in enumerate(list(sessions.values()), 1):
             if session.number in self._sessions:
                 yield session
             if not count % _SLICE:

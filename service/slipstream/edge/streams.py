@@ -123,8 +123,8 @@ async def ask_holder(
 async def _listed(services: Services, question: Document) -> Document:
     tenant, subject, limit = question["tenant"], question["subject"], question["limit"]
     shown, total = [], 0
-    async for session in services.sessions.walk():
-        if session.tenant == tenant and (subject is None or _subject(session) == subject):
+    async for session in services.sessions.walk_of(tenant):
+        if subject is None or _subject(session) == subject:
             total += 1
             if total <= limit:
                 shown.append(_shown(services, session))
@@ -156,11 +156,10 @@ def _ended(services: Services, question: Document) -> Document:
 async def _used(services: Services, tenant: str) -> Document:
     streams = 0
     subjects: Counter[str] = Counter()
-    async for session in services.sessions.walk():
-        if session.tenant == tenant:
-            streams += 1
-            if session.token is not None:
-                subjects[_short(session.token.subject)] += 1
+    async for session in services.sessions.walk_of(tenant):
+        streams += 1
+        if session.token is not None:
+            subjects[_short(session.token.subject)] += 1
     return {"streams": streams, "subjects": subjects}
 
 

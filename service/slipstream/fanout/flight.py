@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Final
 
+from slipstream.fanout.slots import Slot
 from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.protocol.event import Record
 
@@ -45,7 +46,7 @@ class Flight:
         name: str,
         batches: AsyncGenerator[list[Record], None],
         head: int,
-        slots: asyncio.Semaphore,
+        slots: Slot,
         changed: Callable[[], None],
     ) -> None:
         self.head = head

@@ -17,6 +17,7 @@ from slipstream.fanout.payload import Payloads
 from slipstream.fanout.pulse import Pulse
 from slipstream.fanout.reactor import Reactor
 from slipstream.fanout.replay import Replay
+from slipstream.fanout.slots import Slots
 from slipstream.fanout.snapshot import Snapshots
 from slipstream.fanout.start import Start
 from slipstream.fanout.tail import Tail
@@ -89,7 +90,7 @@ class Hub:
         self._on_closed = on_closed
         self._budget = Budget(options.rings_bytes)
         self._payloads = Payloads(_PAYLOADS_BYTES)
-        self._reads = asyncio.Semaphore(options.replay_inflight)
+        self._reads = Slots(options.replay_inflight)
         self.snapshots = Snapshots(options.replay_inflight)
         self._followings: dict[str, Following] = {}
         self._chaser = Chaser(lambda tenant: self._followings[tenant].replay)
@@ -217,7 +218,7 @@ class Hub:
             heartbeat=options.heartbeat,
             chase=self._chaser,
         )
-        following = Following(tail, source, Replay(source, self._reads))
+        following = Following(tail, source, Replay(source, self._reads.of(tenant)))
         self._followings[tenant] = following
         self._opened += 1
         feed = within(tenant, self._follow(tenant, tail))

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from typing import Generic, NamedTuple, TypeVar
 
+from slipstream.fanout.slots import Slot
 from slipstream.log.source import Batch, Source, State
 from slipstream.log.splice import Fence
 
@@ -31,7 +32,7 @@ class Shared(Generic[K, V]):
     `limit` bounds the flights of all questions together, where there is one.
     """
 
-    def __init__(self, limit: asyncio.Semaphore | None, lasting: Callable[[V], bool]) -> None:
+    def __init__(self, limit: Slot | None, lasting: Callable[[V], bool]) -> None:
         self._limit = limit
         self._lasting = lasting
         self._kept: OrderedDict[K, tuple[float, asyncio.Task[V]]] = OrderedDict()
@@ -91,9 +92,9 @@ class Page(NamedTuple):
 
 
 class Replay:
-    """Reads one tenant's history. `limit` is shared by all tenants of the pod."""
+    """Reads one tenant's history. `limit`: its part of what the pod reads at once."""
 
-    def __init__(self, source: Source, limit: asyncio.Semaphore) -> None:
+    def __init__(self, source: Source, limit: Slot) -> None:
         self._source = source
         self._limit = limit
         # A page that ends at the end of the stream is old the next moment.

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 from slipstream.fanout.flight import Flight, PutOff
+from slipstream.fanout.slots import Slots
 from slipstream.log.source import Source
 from slipstream.protocol.event import Record
 from slipstream.protocol.topic import Filters
@@ -30,10 +31,10 @@ class Asked(NamedTuple):
 
 
 class Snapshots:
-    """All reads of the pod for the newest events. `slots`: how many of them have a consumer at once."""
+    """All reads of the pod for the newest events. `slots`: how many of a tenant's have a consumer at once."""
 
     def __init__(self, slots: int) -> None:
-        self._slots = asyncio.Semaphore(slots)
+        self._slots = Slots(slots)
         self._newest: dict[_Key, Flight] = {}
         self._flights: dict[Flight, _Key] = {}
         self._number = 0
@@ -87,7 +88,7 @@ class Snapshots:
         if flight is None or not flight.takes(fresh=fresh):
             self._number += 1
             batches = key[0].snapshot(key[2])
-            flight = Flight(f"snapshot-{self._number}", batches, head, self._slots, self._settle)
+            flight = Flight(f"snapshot-{self._number}", batches, head, self._slots.of(key[0]), self._settle)
             self._newest[key] = flight
             self._flights[flight] = key
         reader = object()

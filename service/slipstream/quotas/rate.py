@@ -20,11 +20,27 @@ class Rate:
 
         per_second: this process's part of the limit now, which changes with the number of processes.
         """
-        most = max(1.0, per_second)
-        self._tokens = min(most, self._tokens + (now - self._at) * per_second)
-        self._at = now
+        most = self._fill(now, per_second)
         missing = min(float(amount), most) - self._tokens
         if missing > 0:
             return missing / per_second
         self._tokens -= amount
         return 0.0
+
+    def owe(self, now: float, amount: int, per_second: float) -> bool:
+        """Take `amount`, whether it is there or not: what is missing is waited off by the next.
+
+        False, with nothing taken, where a second's worth would be missing.
+        """
+        most = self._fill(now, per_second)
+        if self._tokens - amount < -most:
+            return False
+        self._tokens -= amount
+        return True
+
+    def _fill(self, now: float, per_second: float) -> float:
+        """The most that the bucket holds."""
+        most = max(1.0, per_second)
+        self._tokens = min(most, self._tokens + (now - self._at) * per_second)
+        self._at = now
+        return most

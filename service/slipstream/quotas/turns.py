@@ -24,17 +24,19 @@ class Moves(NamedTuple, Generic[Q]):
 class Turns(Generic[Q]):
     """`limit` places for all, of which one holder has at most `each`. A question is unlike any other one.
 
-    total: places that are taken. cut: how many questions lost theirs so far.
+    cutting: whether who has less than its part takes what others have beyond theirs; else it waits until they leave,
+    and sees to it by its place in the line alone. total: places that are taken. cut: how many lost theirs so far.
     """
 
-    def __init__(self, limit: int, each: int) -> None:
+    def __init__(self, limit: int, each: int, *, cutting: bool = True) -> None:
         self.limit = limit
         self.each = each
+        self._cutting = cutting
         self.total = 0
         self.cut = 0
         self._numbers = count()
-        self._in: dict[str, dict[Q, int]] = {}
-        self._waiting: dict[str, dict[Q, int]] = {}
+        self._in: dict[object, dict[Q, int]] = {}
+        self._waiting: dict[object, dict[Q, int]] = {}
 
     @property
     def part(self) -> int:
@@ -42,24 +44,25 @@ class Turns(Generic[Q]):
         holders = len(self._in.keys() | self._waiting.keys())
         return max(1, min(self.each, self.limit // (holders + 1)))
 
-    def held(self, holder: str) -> int:
+    def held(self, holder: object) -> int:
         """How many places it has."""
         return len(self._in.get(holder, ()))
 
-    def waits(self, holder: str) -> int:
+    def waits(self, holder: object) -> int:
         """How many of its questions have none."""
         return len(self._waiting.get(holder, ()))
 
-    def ask(self, holder: str, question: Q) -> Moves[Q]:
+    def ask(self, holder: object, question: Q) -> Moves[Q]:
         """`question` is in, or waits behind the holder's other ones; for both it has to `leave`, once."""
         self._waiting.setdefault(holder, {})[question] = next(self._numbers)
         # With more holders than places there is less than one for each: then the newest has one.
-        cut = (self._cut(),) if self.total == self.limit and not self.held(holder) else ()
+        full = self.total == self.limit and not self.held(holder)
+        cut = (self._cut(),) if full and self._cutting else ()
         entered = (self._enter(holder),) if self.held(holder) < self.part and self.total < self.limit else ()
         more = self._settle()
         return Moves(entered + more.let_in, cut + more.cut)
 
-    def leave(self, holder: str, question: Q) -> Moves[Q]:
+    def leave(self, holder: object, question: Q) -> Moves[Q]:
         """It is over, wherever it was: one that was cut leaves, too."""
         if question in self._in.get(holder, ()):
             self._remove(self._in, holder, question)
@@ -76,17 +79,17 @@ class Turns(Generic[Q]):
         for holder in sorted(self._waiting, key=self.held):
             while self.waits(holder) and self.held(holder) < part:
                 if self.total == self.limit:
-                    if self.held(self._largest()) <= part:
+                    if not self._cutting or self.held(self._largest()) <= part:
                         break
                     cut.append(self._cut())
                 let_in.append(self._enter(holder))
         return Moves(tuple(let_in), tuple(cut))
 
-    def _largest(self) -> str:
+    def _largest(self) -> object:
         """Who has the most; of several the one whose oldest question is oldest."""
         return max(self._in, key=lambda holder: (self.held(holder), -next(iter(self._in[holder].values()))))
 
-    def _enter(self, holder: str) -> Q:
+    def _enter(self, holder: object) -> Q:
         """Its first question that waits is in."""
         question = next(iter(self._waiting[holder]))
         self._remove(self._waiting, holder, question)
@@ -104,7 +107,7 @@ class Turns(Generic[Q]):
         return question
 
     @staticmethod
-    def _remove(those: dict[str, dict[Q, int]], holder: str, question: Q) -> None:
+    def _remove(those: dict[object, dict[Q, int]], holder: object, question: Q) -> None:
         del those[holder][question]
         if not those[holder]:
             del those[holder]

@@ -226,7 +226,11 @@ class Settings(BaseSettings):
         100_000, ge=1, le=100_000_000, description="Most events one resume replays, where the tenant says nothing"
     )
     replay_inflight: int = Field(
-        4, ge=1, le=64, description="Reads of the log under way at once: they keep a server busy, not flooded"
+        4,
+        ge=1,
+        le=64,
+        description="Reads of the log under way at once for one tenant, and twice as many for all: they keep a server "
+        "busy, not flooded",
     )
     hook_budget: Seconds = Field(
         0.05, ge=0.001, le=10, description="What hooks of packages may take for one event; it is withheld after that"

@@ -144,6 +144,20 @@ async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
     assert len(desk.verifier._verified) == 2
 
 
+async def test_a_tenant_with_many_tokens_makes_no_other_ones_be_checked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slipstream.auth.verify._REMEMBERED", 4)
+    desk = public()
+    desk.verifier = Verifier(Keyring(desk._fetch, desk._secret, lambda: 0.0), lambda _: desk.issuers)
+    quiet = token(ed_key(), says(tenant="quiet"))
+    await desk.verify(quiet)
+    for number in range(20):
+        await desk.verify(token(ed_key(), says(jti=str(number))))
+    before = desk.verifier.checked
+    await desk.verify(quiet)
+    assert desk.verifier.checked == before
+    assert len(desk.verifier._verified) == 4
+
+
 def unsigned(algorithm: str) -> str:
     header = {"alg": algorithm, "typ": "JWT", "kid": jwk(rsa_key())["kid"]}
     return f"{b64(json.dumps(header).encode())}.{b64(json.dumps(says()).encode())}."

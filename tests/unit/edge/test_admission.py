@@ -161,17 +161,31 @@ async def test_a_crowd_is_told_to_come_back_apart() -> None:
     grants = OneProcess()
     admission = admission_of(grants, connect_rate=5)
 
-    async def knock(number: int) -> None:
-        async with admission.enter(Tenant.of(f"tenant-{number}", TenantSpec()), None, ADDRESS):
+    async def knock() -> None:
+        async with admission.enter(acme(), None, ADDRESS):
             pass
 
-    told = [await asyncio.gather(knock(number), return_exceptions=True) for number in range(15)]
+    told = [await asyncio.gather(knock(), return_exceptions=True) for _ in range(15)]
     refused = [one for (one,) in told if isinstance(one, SlipstreamError)]
     assert len(refused) in (9, 10)
     assert {one.code for one in refused} == {Code.OVERLOADED}
     waits = {one.retry_after for one in refused if one.retry_after is not None and one.retry_after >= 1}
     assert len(waits) == len(refused), "each at its own time"
     assert not +grants.used
+
+
+async def test_the_crowd_of_one_tenant_leaves_another_its_part() -> None:
+    grants = OneProcess()
+    admission = admission_of(grants, connect_rate=8)
+
+    async def knock() -> None:
+        async with admission.enter(acme(), None, ADDRESS):
+            pass
+
+    told = [await asyncio.gather(knock(), return_exceptions=True) for _ in range(40)]
+    assert sum(isinstance(one, SlipstreamError) for (one,) in told) >= 30
+    async with admission.enter(Tenant.of("other", TenantSpec()), None, ADDRESS):
+        pass
 
 
 @pytest.mark.parametrize("quota", ["connections", "connections_per_subject"])

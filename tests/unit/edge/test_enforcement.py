@@ -1,6 +1,7 @@
 """Which open streams a revocation ends, and that the loop goes on meanwhile."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,6 @@ from slipstream.edge.sessions import Session, Sessions
 from slipstream.fanout.connection import Connection, Ending
 
 AT = 1_795_527_707
-NOTHING: Any = None
 
 
 class Kept:
@@ -27,7 +27,8 @@ class Kept:
 def session(number: int, subject: str, tenant: str = "acme") -> Session:
     token = Token(subject, tenant, frozenset(), EVERYTHING, (), AT + 60, AT + 50, None, "i", AT)
     place: Any = Kept()
-    return Session(Connection(-1, number, NOTHING, 0), token, place, opened_at=AT)
+    audience: Any = SimpleNamespace(tail=SimpleNamespace(tenant=tenant))
+    return Session(Connection(-1, number, audience, 0), token, place, opened_at=AT)
 
 
 async def test_those_concerned_end_in_slices_and_one_that_fails_keeps_no_other(

@@ -1,6 +1,7 @@
 """What the edge knows of an open stream, and that its place is given back once."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,13 +12,15 @@ from slipstream.fanout.connection import Connection
 from slipstream.quotas.grants import tenant_key
 from tests.unit.edge.test_admission import OneProcess
 
-AUDIENCE: Any = None
+
+def audience(tenant: str) -> Any:
+    return SimpleNamespace(tail=SimpleNamespace(tenant=tenant))
 
 
-async def session(grants: OneProcess, number: int) -> Session:
+async def session(grants: OneProcess, number: int, tenant: str = "acme") -> Session:
     place = Place(grants, Addresses(0), "192.0.2.1")
     await place.take(tenant_key("acme"), None)
-    return Session(Connection(-1, number, AUDIENCE, 0), None, place, opened_at=1)
+    return Session(Connection(-1, number, audience(tenant), 0), None, place, opened_at=1)
 
 
 async def test_a_stream_is_known_until_it_ends_and_then_has_no_place() -> None:
@@ -52,6 +55,37 @@ async def test_a_walk_lets_others_go_on_and_passes_over_what_ended_meanwhile() -
         await asyncio.sleep(0)
     assert seen == list(range(999))
     assert turns >= 10
+
+
+async def test_one_tenant_that_asks_a_lot_takes_one_slice_of_a_turn_and_sees_its_own_alone() -> None:
+    """Or a hundred questions at once would take a hundred slices, and everybody's events would wait."""
+    grants, sessions = OneProcess(), Sessions()
+    for number in range(1_000):
+        sessions.open(await session(grants, number, "other" if number % 2 else "acme"))
+    looks = 0
+
+    async def look() -> list[int]:
+        nonlocal looks
+        found = []
+        async for one in sessions.walk_of("acme"):
+            looks += 1
+            found.append(one.number)
+        return found
+
+    walks, most = [asyncio.create_task(look(), name="walk") for _ in range(20)], 0
+    while not all(walk.done() for walk in walks):
+        before = looks
+        await asyncio.sleep(0)
+        most = max(most, looks - before)
+    assert most <= 200, "a slice, and the first of the next one's"
+    assert [walk.result() for walk in walks] == [list(range(0, 1_000, 2))] * 20
+    cut = asyncio.create_task(look(), name="walk")
+    await asyncio.sleep(0)
+    cut.cancel()
+    assert len(await look()) == 500, "who leaves keeps nobody from it"
+    for number in range(1_000):
+        sessions.closed(number)
+    assert (await look(), sessions._of) == ([], {})
 
 
 @pytest.mark.parametrize(

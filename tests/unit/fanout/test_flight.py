@@ -97,6 +97,21 @@ def test_whoever_asks_within_a_second_shares_one_read_and_has_all_of_it(loop: Vi
     assert pod.source.begun == 1
 
 
+def test_reads_of_another_tenant_that_are_not_answered_keep_nobody_waiting(loop: VirtualLoop) -> None:
+    class Silent(Topics):
+        async def _watched(self, filters: Filters) -> AsyncGenerator[list[Record], None]:
+            await asyncio.get_running_loop().create_future()
+            yield []
+
+    pod, well = Pod(loop, 20), Topics(3)
+    pod.source = Silent(0)
+    waiting = [pod.ask(Filters.parse([f"t.{number}"])) for number in range(20)]
+    loop.turn(8)
+    pod.source = well
+    assert pod.rest(pod.asked()) == [1, 2, 3]
+    assert not any(one.done() for one in waiting)
+
+
 def test_what_comes_later_is_read_anew(loop: VirtualLoop) -> None:
     pod = Pod(loop, 20)
     first = pod.asked()

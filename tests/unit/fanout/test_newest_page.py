@@ -9,6 +9,7 @@ import pytest
 from slipstream.fanout.page import Patience, page
 from slipstream.fanout.payload import Payloads
 from slipstream.fanout.replay import Replay
+from slipstream.fanout.slots import Slots
 from slipstream.fanout.snapshot import Snapshots
 from slipstream.fanout.start import Last, Start, start
 from slipstream.fanout.tail import Tail
@@ -73,7 +74,7 @@ class Pod:
         return await start(Last(), self.tail, self.source, self.snapshots, ALL, 100, 2_000, fresh=True)
 
     async def poll(self, begun: Start) -> list[str]:
-        replay = Replay(self.source, asyncio.Semaphore(1))
+        replay = Replay(self.source, Slots(1).of("acme"))
         found = await page(begun, self.tail, replay, ALL, PLAIN, limit=10, patience=Patience(0.0))
         return [event.id.partition("-")[0] for event in found.events]
 

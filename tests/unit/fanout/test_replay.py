@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 import pytest
 
 from slipstream.fanout import replay as module
 from slipstream.fanout.replay import Page, Replay, Shared
+from slipstream.fanout.slots import Slots
 from slipstream.log.splice import Fence
 from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.protocol.event import Record
@@ -42,7 +44,7 @@ class Flights:
 
 
 def shared_of(limit: int = 9, *, lasting: bool = True) -> Shared[str, int]:
-    return Shared(asyncio.Semaphore(limit), lambda _: lasting)
+    return Shared(Slots(limit).of("acme"), lambda _: lasting)
 
 
 def ask(loop: VirtualLoop, what: Awaitable[int]) -> asyncio.Future[int]:
@@ -122,7 +124,7 @@ def test_a_reader_that_leaves_does_not_end_the_flight_of_the_others(loop: Virtua
 
 
 def test_the_flights_of_all_questions_together_are_bounded(loop: VirtualLoop) -> None:
-    limit = asyncio.Semaphore(2)
+    limit = Slots(2).of("acme")
     one: Shared[str, int] = Shared(limit, lambda _: True)
     other: Shared[str, int] = Shared(limit, lambda _: True)
     flights = Flights()
@@ -194,7 +196,7 @@ class Pod:
         self.loop = loop
         self.stream = Stream(0)
         self.source = FakeSource(self.stream, instant=True)
-        self.replay = Replay(self.source, asyncio.Semaphore(4))
+        self.replay = Replay(self.source, Slots(4).of("acme"))
 
     def page(self, after: int, pattern: str = ">", incarnation: int = 1) -> Page:
         return self.loop.run_until_complete(self.replay.page(pattern, after, incarnation))
@@ -214,7 +216,7 @@ def test_what_takes_its_time_with_a_page_keeps_nobody_from_reading(loop: Virtual
             await gate
             return records[:1]
 
-    limit = asyncio.Semaphore(1)
+    limit = Slots(1).of("acme")
     streams = [Stream(0), Stream(0)]
     for stream in streams:
         for _ in range(3):
@@ -229,6 +231,24 @@ def test_what_takes_its_time_with_a_page_keeps_nobody_from_reading(loop: Virtual
     page = loop.run_until_complete(waiting)
     assert [one.seq for one in page.batch.records] == [1]
     assert page.batch.pending == 2, "what was not ready is still to be read"
+
+
+def test_reads_that_are_not_answered_keep_no_other_tenant_from_reading(loop: VirtualLoop) -> None:
+    class Silent(FakeSource):
+        async def read(self, pattern: str, after: int, limit: int) -> Any:
+            return await asyncio.get_running_loop().create_future()
+
+    slots, stream = Slots(4), Stream(0)
+    for _ in range(3):
+        stream.store("a")
+    sick = Replay(Silent(Stream(0), instant=True), slots.of("sick"))
+    well = Replay(FakeSource(stream, instant=True), slots.of("well"))
+    waiting = [loop.call(lambda n=n: asyncio.ensure_future(sick.page(f"t{n}", 0, 1))) for n in range(100)]  # type: ignore[misc]
+    loop.turn(20)
+    reading = loop.call(lambda: asyncio.ensure_future(well.page(">", 0, 1)))
+    loop.turn(20)
+    assert [one.seq for one in reading.result().batch.records] == [1, 2, 3]
+    assert not any(one.done() for one in waiting)
 
 
 @pytest.fixture
