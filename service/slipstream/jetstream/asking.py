@@ -1,4 +1,4 @@
-"""A client that puts a question again as long as nobody answers who leads.
+"""A question is put again as long as nobody answers who leads.
 
 After the death of a leader a question to it is dropped, or answered by "temporarily unavailable", until there is
 another one, 4 to 9 s later (nats-server 2.15.1, measured). One that was put a moment before that had no answer either,
@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from nats import errors as nats_errors
 from nats.aio.msg import Msg
 
-from slipstream.jetstream.client import Client
 from slipstream.quotas.rate import Rate
 
 REPEATS: Final = 100.0
@@ -27,30 +26,6 @@ _GAP_SECONDS: Final = (0.2, 0.4)
 _REPEATABLE: Final = ("$JS.API.STREAM.INFO.", "$JS.API.CONSUMER.INFO.")
 _NO_LEADER: Final = 10008
 """The server's number for: who would know has no leader now."""
-
-
-class AskingClient(Client):
-    """A `Client` that asks what changes nothing again and again until its deadline, or the first answer that counts."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._repeats = Rate()
-
-    async def request(
-        self,
-        subject: str,
-        payload: bytes = b"",
-        timeout: float = 0.5,  # noqa: ASYNC109 nats-py's signature
-        old_style: bool = False,  # noqa: FBT001, FBT002 nats-py's signature
-        headers: dict[str, str] | None = None,
-    ) -> Msg:
-        """See `Client.request`."""
-        ask = super().request
-        if not repeatable(subject):
-            return await ask(subject, payload, timeout, old_style, headers)
-        return await until_led(
-            lambda seconds: ask(subject, payload, seconds, old_style, headers), timeout, self._repeats, subject
-        )
 
 
 def repeatable(subject: str) -> bool:

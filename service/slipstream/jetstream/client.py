@@ -27,7 +27,9 @@ from nats.aio.client import Srv
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from slipstream.jetstream.asking import repeatable, until_led
 from slipstream.jetstream.violation import Violation
+from slipstream.quotas.rate import Rate
 
 _logger = logging.getLogger(__name__)
 
@@ -73,6 +75,7 @@ class Client(NatsClient):
         self._shunned = shunned
         self._asking: dict[asyncio.Timeout, str] = {}
         self._deaf: Violation | None = None
+        self._repeats = Rate()
         self.on_violation: Callable[[Violation], None] = lambda _: None
         self.heard_at = time.monotonic()
 
@@ -116,12 +119,31 @@ class Client(NatsClient):
         old_style: bool = False,  # noqa: FBT001, FBT002 nats-py's signature
         headers: dict[str, str] | None = None,
     ) -> Msg:
-        """See nats-py. Raises Forbidden as soon as the server says that this user may not ask, or not hear."""
+        """See nats-py. Raises Forbidden as soon as the server says that this user may not ask, or not hear.
+
+        What changes nothing is asked again while nobody leads, until the deadline (`asking.py`).
+        """
+
+        def ask(seconds: float) -> Awaitable[Msg]:
+            return self._ask(subject, payload, seconds, old_style, headers)
+
+        if not repeatable(subject):
+            return await ask(timeout)
+        return await until_led(ask, timeout, self._repeats, subject)
+
+    async def _ask(
+        self,
+        subject: str,
+        payload: bytes,
+        seconds: float,
+        old_style: bool,  # noqa: FBT001 as it came
+        headers: dict[str, str] | None,
+    ) -> Msg:
         scope = asyncio.timeout(None)
         try:
             async with scope:
                 self._asking[scope] = subject
-                return await _heeding(super().request(subject, payload, timeout, old_style, headers))
+                return await _heeding(super().request(subject, payload, seconds, old_style, headers))
         except TimeoutError as error:
             # The refusal to hear answers comes once in the life of a connection, with its first request.
             if refused := self._deaf or (Violation("publish", subject) if scope.expired() else None):

@@ -20,7 +20,6 @@ from urllib.parse import urlsplit
 from nats import errors as nats_errors
 from nats.aio.client import Srv
 
-from slipstream.jetstream.asking import AskingClient
 from slipstream.jetstream.client import Address, Client, guarded
 from slipstream.jetstream.violation import Violation
 from slipstream.protocol.errors import Code, SlipstreamError
@@ -227,7 +226,7 @@ class Link:
         access = self._access
         if self._client is not None:
             self._discovered = self._client.discovered or self._discovered
-        client = AskingClient(self._discovered, shunned=shunned)
+        client = Client(self._discovered, shunned=shunned)
         client.on_violation = self._on_violation
 
         async def lost() -> None:
