@@ -28,6 +28,8 @@ RINGS = pytest.mark.parametrize(
 
 _DAY = 86_400.0
 _MIB = 1024 * 1024
+_PATIENCE = 15.0
+"""Seconds that a test waits for NATS itself: how soon an edge gives up is another matter, and that of other tests."""
 
 
 def text_of(event: DemoEvent) -> str:
@@ -52,6 +54,7 @@ class Cluster:
     async def on(cls, nats: NatsServer, *, max_bytes: int = 64 * _MIB) -> AsyncIterator["Cluster"]:
         """A new tenant on `nats`; what the test opened is closed at the end."""
         async with connect(cls.settings_on(nats)) as api:
+            api.timeout = _PATIENCE
             await Bucket(api).ensure()
             cluster = cls(nats, api, f"tenant-{next(_numbers)}")
             await cluster.make(cluster.tenant, max_bytes=max_bytes)
