@@ -116,6 +116,7 @@ async def test_a_consumer_that_a_dead_node_was_given_is_not_waited_for_but_anoth
         running = asyncio.create_task(feed.run(), name="feed")
         try:
             await until(feed.attached.is_set, "it follows")
+            assert feed._unmade == 0, "the next one is waited for no longer than this one was"
         finally:
             await ended(running)
         first, second = cluster.consumers("CONSUMER.CREATE")
@@ -123,6 +124,38 @@ async def test_a_consumer_that_a_dead_node_was_given_is_not_waited_for_but_anoth
         assert len(cluster.consumers("CONSUMER.INFO")) == 3
         verbs = [verb for verb, _ in cluster.asked if verb != "CONSUMER.DELETE"]
         assert verbs == ["CONSUMER.CREATE", *["CONSUMER.INFO"] * 3, "CONSUMER.CREATE"]
+
+
+async def test_a_consumer_is_waited_for_longer_where_many_questions_were_put_before(tmp_path: Path) -> None:
+    """Or a thousand feeds that begin together would all give up, and begin again, on a server that is only busy."""
+    loop, made_at = asyncio.get_running_loop(), list[float]()
+
+    def answer(verb: str, _: int) -> object:
+        if verb == "CONSUMER.CREATE":
+            made_at.append(loop.time())
+        return NONE if verb == "CONSUMER.INFO" else None
+
+    async def located(_: int | None) -> int:
+        return 0
+
+    async def confirmed() -> bool:
+        return True
+
+    async with electing(tmp_path, answer) as (cluster, pod):
+        api = Api(pod.link, timeout=60.0)
+        before = [asyncio.create_task(api.call(f"STREAM.UPDATE.{number}"), name="before") for number in range(300)]
+        await until(lambda: len(cluster.asked) == len(before), "all are asked")
+        feed = Feed(api, pod.feed_api, "SSE_acme", "pod", take=lambda *_: True, locate=located, confirm=confirmed)
+        running = asyncio.create_task(feed.run(), name="feed")
+        try:
+            await until(lambda: len(made_at) > 1, "it gives up the first", seconds=30.0)
+        finally:
+            for task in before:
+                task.cancel()
+            await asyncio.gather(*before, return_exceptions=True)
+            await ended(running)
+        assert made_at[1] - made_at[0] > 1.0
+    assert pod.link.client.under_way == 0
 
 
 async def test_a_probe_does_not_wait_for_the_making_of_a_stream_that_is_there(tmp_path: Path) -> None:

@@ -316,33 +316,6 @@ async def test_no_answer_says_what_it_was_made_with(cluster: Cluster, running: R
     stream.wire.close()
 
 
-async def test_an_expectation_that_is_not_known_is_passed_over(cluster: Cluster, running: Running) -> None:
-    body = b'{"topic":"a","data":1}'
-    head = request(cluster.target(), JSON, f"Content-Length: {len(body)}", "Expect: <script>", method="POST")
-    wire = await cluster.wire(running.server.port)
-    await wire.send(head + body)
-    assert (await wire.answer()).status == 200
-    await wire.send(head.replace(b"<script>", b"100-Continue"))
-    assert (await wire.head()).status == 100
-    await wire.send(body)
-    assert (await wire.answer()).status == 200
-    wire.close()
-
-
-async def test_a_body_that_is_refused_is_not_asked_for(cluster: Cluster, running: Running) -> None:
-    wanted = (JSON, "Expect: 100-continue")
-    for target, headers, status in (
-        (cluster.target(), ("Content-Length: 900000000",), 413),
-        (cluster.target(), ("Content-Length: 9", "Content-Encoding: br"), 415),
-        (cluster.target("tenant=nobody"), ("Content-Length: 9",), 400),
-        ("/v1/events?tenant=nobody", ("Content-Length: 9",), 404),
-    ):
-        wire = await cluster.wire(running.server.port)
-        await wire.send(request(target, *wanted, *headers, method="POST"))
-        assert (await wire.head()).status == status
-        wire.close()
-
-
 async def test_a_refused_request_does_not_cost_the_connection(cluster: Cluster, running: Running) -> None:
     wire = await Wire.open(running.server.port)
     for target in (cluster.target("topic=$"), "/nowhere", cluster.target(path="/v1/poll"), cluster.target("since=x")):

@@ -125,6 +125,17 @@ async def test_a_passing_refusal_has_the_terms_in_both_of_its_forms(cluster: Clu
             )
 
 
+async def test_a_producer_that_is_told_when_there_is_room_need_not_wait_for_the_base(cluster: Cluster) -> None:
+    async with cluster.edge(retry_ms=10_000) as running:
+        await applied(cluster, running, quotas={"publish_rate": 1})
+        async with asyncio.timeout(20):
+            answer = await post(running, cluster, {"topic": "a", "data": 1}, f"Retry-Preferences: {WISH}")
+            while answer.status == 200:
+                answer = await post(running, cluster, {"topic": "a", "data": 1}, f"Retry-Preferences: {WISH}")
+        problem(answer, 429, "QUOTA_EXCEEDED")
+        assert int(answer.headers["retry-after"]) < 10
+
+
 async def test_who_is_not_let_in_learns_nothing_of_the_tenant(
     cluster: Cluster, keys: JwksServer, tmp_path: Path
 ) -> None:

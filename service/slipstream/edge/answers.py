@@ -11,6 +11,7 @@ import orjson
 from aiohttp import web
 
 from slipstream.edge.authorize import URL_PARAMETER
+from slipstream.edge.body import open_ended
 from slipstream.edge.cookie import cookie_headers
 from slipstream.edge.cors import cors_headers
 from slipstream.edge.redeem import TICKET_PARAMETER
@@ -61,9 +62,10 @@ async def sign_off(request: web.BaseRequest, response: web.StreamResponse) -> No
     """The last word on every answer, a signal of the application (`on_response_prepare`).
 
     It does not say what it was made with. While this process goes, the connection ends with the answer, so that what
-    ingresses and producers keep open moves to other pods.
+    ingresses and producers keep open moves to other pods. So it does where a body may follow, or not: what comes next
+    could be either.
     """
     response.headers.pop("Server", None)
-    if isinstance(request, web.Request) and request.app[SERVICES].leaving:
+    if isinstance(request, web.Request) and (request.app[SERVICES].leaving or open_ended(request)):
         response.force_close()
         response.headers["Connection"] = "close"

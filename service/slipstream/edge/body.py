@@ -23,6 +23,10 @@ _OVERHEAD: Final = 64 * 1_024
 """What gzip may add to a body that it cannot shorten: 5 bytes for each block, 18 for each member."""
 
 
+_UNASKED: Final = web.RequestKey("unasked", bool)
+"""Set while a client holds its body back until it is asked for it."""
+
+
 class _Decoder(Protocol):
     def add(self, part: bytes) -> None: ...
 
@@ -34,7 +38,13 @@ async def expect(request: web.Request) -> None:
 
     aiohttp's own way would ask for every body, and quote any other expectation in a 417.
     """
-    del request
+    if request.version >= HttpVersion11 and request.headers["Expect"].lower() == "100-continue":
+        request[_UNASKED] = True
+
+
+def open_ended(request: web.Request) -> bool:
+    """Whether nobody can tell if the client sends its body still: it was not asked for it, and may leave it out."""
+    return _UNASKED in request and not request.content.is_eof()
 
 
 async def read_body(request: web.Request, most: int, deadline: float) -> bytes:
@@ -68,7 +78,7 @@ def expected_bytes(request: web.Request, most: int) -> int:
 
 
 async def _ask_for(request: web.Request) -> None:
-    if request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
+    if request.pop(_UNASKED, False):
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         # It is no part of the answer.
         request.writer.output_size = 0

@@ -72,8 +72,11 @@ class Names(AbstractResolver):
             except RuntimeError:
                 return  # the loop is closed: nobody waits
 
-        # Not of a pool: those of a pool are waited for when the process ends.
-        threading.Thread(target=look, name=f"name-{asked.host}", daemon=True).start()
+        try:
+            # Not of a pool: those of a pool are waited for when the process ends.
+            threading.Thread(target=look, name=f"name-{asked.host}", daemon=True).start()
+        except RuntimeError as error:
+            raise OSError(errno.EAGAIN, f"no thread can be started for it: {error}") from error
         self._under_way[asked] = found
         return found
 

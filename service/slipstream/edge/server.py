@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from aiohttp import http_parser, web
+from aiohttp import hdrs, http_parser, web
 
 from slipstream.edge.answers import sign_off
 from slipstream.edge.body import expect
@@ -137,8 +137,10 @@ class Server:
         app[ALL_ORIGINS] = AllOrigins(self._services.registry)
         app.on_response_prepare.append(sign_off)
         for path, handlers in _ROUTES.items():
-            for method, handler in {**handlers, "OPTIONS": preflight}.items():
+            for method, handler in {**handlers, "OPTIONS": preflight, hdrs.METH_ANY: _other_method}.items():
                 app.router.add_route(method, path, handler, expect_handler=expect)
+        # Not left to aiohttp, which asks for the body of such requests, too, and quotes what they expect.
+        app.router.add_route(hdrs.METH_ANY, "/{path:.*}", _nowhere, expect_handler=expect)
         return app
 
     def _admin(self) -> web.Application:
@@ -149,3 +151,12 @@ class Server:
         app.router.add_get("/readyz", ready)
         app.router.add_get("/statusz", status)
         return app
+
+
+async def _other_method(request: web.Request) -> web.StreamResponse:
+    taken = {route.method for route in request.match_info.route.resource or ()}
+    raise web.HTTPMethodNotAllowed(request.method, taken - {hdrs.METH_ANY})
+
+
+async def _nowhere(_: web.Request) -> web.StreamResponse:
+    raise web.HTTPNotFound

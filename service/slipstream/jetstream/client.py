@@ -157,6 +157,11 @@ class Client(NatsClient):
         await _heeding(super().connect(*args, **options))
 
     @property
+    def under_way(self) -> int:
+        """How many requests have no answer yet."""
+        return len(self._asking)
+
+    @property
     def inboxes(self) -> str:
         """What the subjects begin with on which answers come."""
         return self._inbox_prefix.decode()

@@ -24,8 +24,9 @@ class Moves(NamedTuple, Generic[Q]):
 class Turns(Generic[Q]):
     """`limit` places for all, of which one holder has at most `each`. A question is unlike any other one.
 
-    cutting: whether who has less than its part takes what others have beyond theirs; else it waits until they leave,
-    and sees to it by its place in the line alone. total: places that are taken. cut: how many lost theirs so far.
+    cutting: whether who has less than its part takes what others have beyond theirs; else it waits until they leave, in
+    a line of the holders: whoever was let in stands behind those that wait. total: places that are taken. cut: how many
+    lost theirs so far.
     """
 
     def __init__(self, limit: int, each: int, *, cutting: bool = True) -> None:
@@ -41,7 +42,8 @@ class Turns(Generic[Q]):
     @property
     def part(self) -> int:
         """How many places each holder may have now."""
-        holders = len(self._in.keys() | self._waiting.keys())
+        # As many steps as there are places, whatever the number of those that wait.
+        holders = len(self._waiting) + sum(holder not in self._waiting for holder in self._in)
         return max(1, min(self.each, self.limit // (holders + 1)))
 
     def held(self, holder: object) -> int:
@@ -76,14 +78,28 @@ class Turns(Generic[Q]):
         let_in: list[Q] = []
         cut: list[Q] = []
         part = self.part
-        for holder in sorted(self._waiting, key=self.held):
-            while self.waits(holder) and self.held(holder) < part:
-                if self.total == self.limit:
-                    if not self._cutting or self.held(self._largest()) <= part:
-                        break
-                    cut.append(self._cut())
-                let_in.append(self._enter(holder))
+        while (holder := self._next(part)) is not None:
+            if self.total == self.limit:
+                if not self._cutting or self.held(self._largest()) <= part:
+                    break
+                cut.append(self._cut())
+            let_in.append(self._enter(holder))
         return Moves(tuple(let_in), tuple(cut))
+
+    def _next(self, part: int) -> object | None:
+        """Who waits with the fewest places, less than its part; of several the first in line.
+
+        However many wait: only those that have a place are passed over, and those are few.
+        """
+        found: object | None = None
+        fewest = part
+        for holder in self._waiting:
+            held = self.held(holder)
+            if held < fewest:
+                found, fewest = holder, held
+            if not fewest:
+                break
+        return found
 
     def _largest(self) -> object:
         """Who has the most; of several the one whose oldest question is oldest."""
@@ -93,6 +109,9 @@ class Turns(Generic[Q]):
         """Its first question that waits is in."""
         question = next(iter(self._waiting[holder]))
         self._remove(self._waiting, holder, question)
+        if holder in self._waiting:
+            # To the end of the line: else who has many would be first in it until the last of them is in.
+            self._waiting[holder] = self._waiting.pop(holder)
         self._in.setdefault(holder, {})[question] = next(self._numbers)
         self.total += 1
         return question

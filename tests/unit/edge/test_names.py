@@ -81,7 +81,7 @@ async def test_one_lookup_of_a_name_at_a_time_and_others_beyond_the_most_are_ref
     servers.gate.set()
     found = await asyncio.gather(*stuck, return_exceptions=True)
     assert isinstance(found[0], asyncio.CancelledError)
-    assert {one[0]["host"] for one in found[1:] if isinstance(one, list)} == {HOST}
+    assert [one[0]["host"] for one in found[1:] if isinstance(one, list)] == [HOST] * 19, "who leaves leaves alone"
     assert len(servers.asked) == 2
     assert (await names.resolve("localhost", 443))[0]["port"] == 443
 
@@ -95,6 +95,20 @@ async def test_a_name_that_is_none_is_an_error_of_the_question(host: str) -> Non
     outbound = Outbound()
     with pytest.raises(OutboundError):
         await ask(outbound, f"https://{host}/")
+    await outbound.close()
+
+
+async def test_where_no_thread_can_be_had_it_is_an_error_of_the_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose limit of processes (pids.max) is reached."""
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    outbound = Outbound()
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", start)
+        with pytest.raises(OutboundError, match="no thread"):
+            await ask(outbound, "http://localhost/")
     await outbound.close()
 
 

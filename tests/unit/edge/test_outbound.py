@@ -198,6 +198,37 @@ async def test_one_that_makes_room_is_told_so_at_once_and_its_connection_is_clos
     assert (outbound._turns.total, outbound._turns._in) == (0, {})
 
 
+async def test_who_gives_up_as_its_place_comes_free_passes_it_on(
+    server: AuthorizerServer, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipstream.edge.outbound._EACH", 1)
+    outbound = make()
+    server.slow = "/allow"
+    both = [asyncio.create_task(ask(outbound, server.url, 60.0, holder="one"), name="ask") for _ in range(2)]
+    await until(lambda: len(server.asked) == 1, "the first has its place, and the second waits")
+    for task in both:
+        task.cancel()
+    assert [type(end) for end in await asyncio.gather(*both, return_exceptions=True)] == [asyncio.CancelledError] * 2
+    assert (outbound._turns.total, outbound._turns._in, outbound._turns._waiting) == (0, {}, {})
+
+
+async def test_one_that_is_to_make_room_as_its_own_time_ends_is_late_and_costs_nobody_else(
+    server: AuthorizerServer, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipstream.edge.outbound._CONNECTIONS", 1)
+    outbound = make()
+    server.slow = "/allow/slow"
+    slow = asyncio.create_task(ask(outbound, f"{server.url}/slow", 60.0, holder="slow"), name="slow")
+    await until(lambda: len(server.asked) == 1, "asked")
+    (question,) = outbound._turns._in["slow"]
+    question.scope.reschedule(0.0)  # its time is over with the next turn of the loop, in which the other one comes
+    quick = asyncio.create_task(ask(outbound, server.url, holder="quick"), name="quick")
+    assert (await quick).status == 200
+    with pytest.raises(OutboundError, match="no answer within") as late:
+        await slow
+    assert not isinstance(late.value, GaveWay)
+
+
 # -- where to ----------------------------------------------------------------------------------------------------------
 
 

@@ -95,6 +95,22 @@ async def test_at_the_deadline_it_is_silence_or_the_last_that_was_said() -> None
     assert orjson.loads(answer.data) == AWAY
 
 
+async def test_what_was_said_counts_more_than_the_silence_of_another_question() -> None:
+    asked = 0
+
+    async def ask(seconds: float) -> Msg:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            # It gives up a little before the deadline of all.
+            await asyncio.sleep(seconds / 2)
+            raise errors.TimeoutError
+        return message(AWAY)
+
+    answer = await until_led(ask, 1.5, Rate(), "asking")
+    assert orjson.loads(answer.data) == AWAY
+
+
 async def test_a_slow_answer_to_the_first_question_counts() -> None:
     asked = 0
 
