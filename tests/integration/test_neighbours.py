@@ -65,16 +65,23 @@ async def test_a_slow_webhook_does_not_shut_out_another_tenants_on_the_same_host
             assert webhook.paths.count("/allow/slow") == 32, "and no more"
 
 
+async def quick_and_slow(
+    cluster: Cluster, running: Running, webhook: AuthorizerServer, count: int
+) -> tuple[str, list[str]]:
+    """The credentials of a tenant whose webhook answers, and of so many whose webhooks hang."""
+    spec = {"timeout": "10s", "cache": 0}
+    quick = await neighbour(cluster, running, authorizer={"url": webhook.url, **spec})
+    webhook.slow, hang = "/allow/slow", {"url": f"{webhook.url}/slow", **spec}
+    return quick, [await neighbour(cluster, running, called=f"slow-{one}", authorizer=hang) for one in range(count)]
+
+
 async def test_a_tenant_is_answered_while_the_webhooks_of_sixteen_others_hang(
     cluster: Cluster, keys: JwksServer, webhook: AuthorizerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Fewer than there are, as so many requests would take a busy machine longer than a webhook may.
     monkeypatch.setattr("slipstream.edge.outbound._CONNECTIONS", 68)
     async with guarded(cluster, keys, tmp_path) as running:
-        spec = {"timeout": "10s", "cache": 0}
-        quick = await neighbour(cluster, running, authorizer={"url": webhook.url, **spec})
-        webhook.slow, hang = "/allow/slow", {"url": f"{webhook.url}/slow", **spec}
-        slow = [await neighbour(cluster, running, called=f"slow-{one}", authorizer=hang) for one in range(16)]
+        quick, slow = await quick_and_slow(cluster, running, webhook, 16)
         first = [get(running, "topic=first", text, path=POLL) for text in slow]
         rest = [get(running, f"topic=t{number}", text, path=POLL) for number in range(5) for text in slow]
         async with under_way(*first) as waiting:
@@ -94,10 +101,7 @@ async def test_of_more_slow_tenants_than_there_are_connections_the_one_that_wait
 ) -> None:
     monkeypatch.setattr("slipstream.edge.outbound._CONNECTIONS", 2)
     async with guarded(cluster, keys, tmp_path) as running:
-        spec = {"timeout": "10s", "cache": 0}
-        quick = await neighbour(cluster, running, authorizer={"url": webhook.url, **spec})
-        webhook.slow, hang = "/allow/slow", {"url": f"{webhook.url}/slow", **spec}
-        slow = [await neighbour(cluster, running, called=f"slow-{one}", authorizer=hang) for one in range(2)]
+        quick, slow = await quick_and_slow(cluster, running, webhook, 2)
         first, second = (get(running, "", text, path=POLL) for text in slow)
         async with under_way(first) as longest:
             await until(lambda: webhook.paths.count("/allow/slow") == 1, "asked")

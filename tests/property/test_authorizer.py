@@ -43,7 +43,7 @@ class Memory(RuleBasedStateMachine):
     @invariant()
     def it_is_bounded_and_nobody_falls_below_a_fair_share(self) -> None:
         assert len(self.answers) <= MOST
-        held = {tenant: len(self.answers._given.get(tenant, ())) for tenant in TENANTS}
+        held = {tenant: self.answers._given.held(tenant) for tenant in TENANTS}
         assert sum(held.values()) == len(self.answers)
         for tenant in TENANTS:
             distinct = sum(1 for name, _ in self.said if name == tenant)

@@ -20,7 +20,7 @@ class Memory(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.remembered: Remembered[int] = Remembered(MOST)
+        self.remembered: Remembered[bytes, int] = Remembered(MOST)
         self.kept: dict[bytes, int] = {}
         self.count = 0
 
@@ -64,7 +64,7 @@ TestMemory = Memory.TestCase
 
 
 def test_who_has_no_more_than_its_part_loses_nothing() -> None:
-    remembered: Remembered[int] = Remembered(MOST)
+    remembered: Remembered[bytes, int] = Remembered(MOST)
     for number in range(MOST // len(TENANTS)):
         for tenant in TENANTS[:2]:
             remembered.keep(tenant, name(tenant, number), number)

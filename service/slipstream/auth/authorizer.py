@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
 import orjson
 
+from slipstream.auth.remembered import Remembered
 from slipstream.tenants.authorizer import Authorizer
 
 ANSWER_BYTES: Final = 64 * 1_024
@@ -72,30 +72,18 @@ class Answers:
     """
 
     def __init__(self, most: int = ANSWERS_MAX) -> None:
-        self._most = most
-        self._count = 0
-        self._given: dict[str, OrderedDict[bytes, _Given]] = {}
+        self._given: Remembered[tuple[str, bytes], _Given] = Remembered(most)
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._given)
 
     def find(self, tenant: str, key: bytes, now: float, cache: float) -> bool | None:
         """The answer, if one was given within `cache` seconds and its token is good still."""
-        remembered = self._given.get(tenant)
-        given = None if remembered is None else remembered.get(key)
+        given = self._given.peek((tenant, key))
         if given is None or now - given.at >= cache or now >= given.ends:
             return None
         return given.allow
 
     def keep(self, tenant: str, key: bytes, allow: bool, now: float, ends: float) -> None:  # noqa: FBT001 - it is data
         """`allow` was the answer at `now`; it counts until `ends`, when the token does, at the longest."""
-        given = self._given.setdefault(tenant, OrderedDict())
-        self._count += key not in given
-        given[key] = _Given(allow, now, ends)
-        given.move_to_end(key)
-        if self._count > self._most:
-            largest = max(self._given, key=lambda name: len(self._given[name]))
-            self._given[largest].popitem(last=False)
-            self._count -= 1
-            if not self._given[largest]:
-                del self._given[largest]
+        self._given.keep(tenant, (tenant, key), _Given(allow, now, ends))

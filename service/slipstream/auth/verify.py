@@ -72,7 +72,7 @@ class Verifier:
         self._keyring = keyring
         self._issuers = issuers
         self._revoked = revoked
-        self._verified: Remembered[_Verified] = Remembered(_REMEMBERED)
+        self._verified: Remembered[bytes, _Verified] = Remembered(_REMEMBERED)
         self.checked = 0
 
     async def verify(self, text: str, now: float) -> Token:

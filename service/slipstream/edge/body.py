@@ -22,7 +22,6 @@ _MEMBERS: Final = 1_000
 _OVERHEAD: Final = 64 * 1_024
 """What gzip may add to a body that it cannot shorten: 5 bytes for each block, 18 for each member."""
 
-
 _UNASKED: Final = web.RequestKey("unasked", bool)
 """Set while a client holds its body back until it is asked for it."""
 

@@ -14,6 +14,8 @@ from typing import Any, Final, NamedTuple
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from slipstream.resilience.abandoned import abandoned
+
 _LOOKUPS: Final = 64
 """Under way at once. A thread that waits takes some 50 KiB."""
 
@@ -48,8 +50,7 @@ class Names(AbstractResolver):
     def _begin(self, asked: _Asked) -> asyncio.Future[list[ResolveResult]]:
         loop = asyncio.get_running_loop()
         found: asyncio.Future[list[ResolveResult]] = loop.create_future()
-        # Whoever asked may be gone by the time it fails.
-        found.add_done_callback(lambda done: done.cancelled() or done.exception())
+        found.add_done_callback(abandoned)
 
         def settle(results: list[ResolveResult], error: OSError | None) -> None:
             del self._under_way[asked]

@@ -22,9 +22,9 @@ from slipstream.fanout.audience import View
 from slipstream.fanout.compression import GZIP_HEADER, stored
 from slipstream.fanout.connection import Lifetime
 from slipstream.fanout.hub import Following
-from slipstream.fanout.start import Start, start
+from slipstream.fanout.start import Start, replaced, start
 from slipstream.protocol import control
-from slipstream.protocol.errors import Code, SlipstreamError
+from slipstream.protocol.errors import Code
 from slipstream.protocol.frame import chunk, retry
 
 
@@ -93,7 +93,7 @@ async def _hand_over(
     check_can_read(services)
     confirm(request, grant)
     if following.tail.incarnation != begun.incarnation:
-        raise SlipstreamError(Code.UPSTREAM_UNAVAILABLE, "the stream was replaced meanwhile", retry_after=0.5)
+        raise replaced()
     fd = detach(request, sndbuf=options.sndbuf, heartbeat=options.heartbeat, write_deadline=options.write_deadline)
     lifetime = None if grant.token is None else lifetime_of(grant.token, trace_of(request).trace_id)
     connection = hub.admit(following, fd, number, view, begun, opening, lifetime=lifetime)

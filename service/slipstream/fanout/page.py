@@ -9,12 +9,11 @@ from typing import Final, NamedTuple
 
 from slipstream.fanout.replay import Replay
 from slipstream.fanout.snapshot import Snapshot
-from slipstream.fanout.start import Start
+from slipstream.fanout.start import Start, replaced
 from slipstream.fanout.tail import Tail
 from slipstream.log.source import State
 from slipstream.log.splice import Fence, Step, step
 from slipstream.protocol.control import Gap, Reason
-from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.protocol.event import Record
 from slipstream.protocol.position import Position, mark_of
 from slipstream.protocol.topic import Filters
@@ -134,11 +133,11 @@ class _Reader:
     def _same_log(self, state: State) -> None:
         self._same_incarnation()
         if state.epoch != self._tail.epoch:
-            raise _replaced()
+            raise replaced()
 
     def _same_incarnation(self) -> None:
         if self._tail.incarnation != self._incarnation:
-            raise _replaced()
+            raise replaced()
 
     async def exhaust(self, snapshot: Snapshot) -> None:
         """Take the newest event of each topic; what follows the page's cursor comes with every event."""
@@ -207,7 +206,3 @@ class _Reader:
         if self._gap is not None and self._gap.from_ is not None and self._gap.from_.seq == self._cursor:
             return self._gap.from_
         return self._tail.position(self._cursor)
-
-
-def _replaced() -> SlipstreamError:
-    return SlipstreamError(Code.UPSTREAM_UNAVAILABLE, "the stream was replaced meanwhile", retry_after=0.5)

@@ -16,6 +16,7 @@ from typing import Generic, NamedTuple, TypeVar
 from slipstream.fanout.slots import Slot
 from slipstream.log.source import Batch, Source, State
 from slipstream.log.splice import Fence
+from slipstream.resilience.abandoned import abandoned
 
 _BLOCK = 256
 _LIMIT = 512
@@ -48,8 +49,7 @@ class Shared(Generic[K, V]):
             self.shared += 1
             return await asyncio.shield(found[1])
         task = asyncio.create_task(self._fly(key, fetch), name=f"read-{key}")
-        # Those who asked may all be gone by the time it fails.
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        task.add_done_callback(abandoned)
         self._kept[key] = (float("inf"), task)
         self._kept.move_to_end(key)
         while len(self._kept) > _KEPT and next(iter(self._kept.values()))[1].done():

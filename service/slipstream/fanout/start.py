@@ -189,3 +189,8 @@ async def _exceeds(source: Source, filters: Filters, after: int, quota: int) -> 
         if total > quota:
             return True
     return False
+
+
+def replaced() -> SlipstreamError:
+    """What a reader is told whose beginning was found in a log that is no longer the tail's: begin again."""
+    return SlipstreamError(Code.UPSTREAM_UNAVAILABLE, "the stream was replaced meanwhile", retry_after=0.5)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 import orjson
 from nats import errors as nats_errors
@@ -47,7 +47,7 @@ def leaderless(data: bytes) -> bool:
     return bool(cluster and cluster.get("replicas") and not cluster.get("leader"))
 
 
-async def until_led(ask: Callable[[float], Awaitable[Msg]], seconds: float, repeats: Rate, name: str) -> Msg:
+async def until_led(ask: Callable[[float], Coroutine[Any, Any, Msg]], seconds: float, repeats: Rate, name: str) -> Msg:
     """The first answer to `ask` that is not `leaderless`; at the deadline one that is, if nothing else came.
 
     `ask` is given the seconds that are left, and is under way several times at once: a slow answer counts, too. Raises
@@ -76,7 +76,7 @@ async def until_led(ask: Callable[[float], Awaitable[Msg]], seconds: float, repe
 class _Question:
     """heard: what it comes to. useless: the last answer that said no more than that nobody leads."""
 
-    def __init__(self, ask: Callable[[float], Awaitable[Msg]], name: str) -> None:
+    def __init__(self, ask: Callable[[float], Coroutine[Any, Any, Msg]], name: str) -> None:
         self._ask = ask
         self._name = name
         self.heard: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
@@ -85,7 +85,7 @@ class _Question:
 
     def put(self, seconds: float) -> None:
         """Ask once more, for so long."""
-        task = asyncio.create_task(self._put(seconds), name=self._name)
+        task = asyncio.create_task(self._ask(seconds), name=self._name)
         self.under_way.add(task)
         task.add_done_callback(self._answered)
 
@@ -95,9 +95,6 @@ class _Question:
             self.heard.exception()  # it may be that it came together with the end of who waited
         for task in self.under_way:
             task.cancel()
-
-    async def _put(self, seconds: float) -> Msg:
-        return await self._ask(seconds)
 
     def _answered(self, task: asyncio.Task[Msg]) -> None:
         self.under_way.discard(task)

@@ -123,13 +123,11 @@ class Client(NatsClient):
 
         What changes nothing is asked again while nobody leads, until the deadline (`asking.py`).
         """
-
-        def ask(seconds: float) -> Awaitable[Msg]:
-            return self._ask(subject, payload, seconds, old_style, headers)
-
         if not repeatable(subject):
-            return await ask(timeout)
-        return await until_led(ask, timeout, self._repeats, subject)
+            return await self._ask(subject, payload, timeout, old_style, headers)
+        return await until_led(
+            lambda seconds: self._ask(subject, payload, seconds, old_style, headers), timeout, self._repeats, subject
+        )
 
     async def _ask(
         self,

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
+from slipstream.resilience.abandoned import abandoned
+
 V = TypeVar("V")
 
 
@@ -25,8 +27,7 @@ class Latest(Generic[V]):
         """An answer to a question that was put after this call began. Raises what `ask` raises."""
         if self._next is None:
             self._next = asyncio.create_task(self._fly(self._flying), name=self._name)
-            # Those who asked may all be gone by the time it fails.
-            self._next.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._next.add_done_callback(abandoned)
         return await asyncio.shield(self._next)
 
     async def _fly(self, before: asyncio.Task[V] | None) -> V:

@@ -13,6 +13,7 @@ from slipstream.jetstream.api import Api, ApiError, away
 from slipstream.jetstream.client import Client, parse_headers
 from slipstream.jetstream.subjects import parse_reply
 from slipstream.protocol.errors import Code, SlipstreamError
+from slipstream.resilience.abandoned import abandoned
 
 _BATCH = 256
 _FIRST_BATCH = 16
@@ -59,8 +60,7 @@ async def pull(api: Api, stream: str, config: dict[str, Any]) -> AsyncGenerator[
         _pending(api, f"CREATE.{place}", {"stream_name": stream, "config": config, "action": "create"}),
         name=f"make-{config['name']}",
     )
-    # Whoever asked may be gone by the time it fails.
-    making.add_done_callback(lambda done: done.cancelled() or done.exception())
+    making.add_done_callback(abandoned)
     try:
         try:
             left = misses = await asyncio.shield(making)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from itertools import count
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 Q = TypeVar("Q", bound=Hashable)
 
@@ -37,7 +37,7 @@ class Turns(Generic[Q]):
         self.cut = 0
         self._numbers = count()
         self._in: dict[object, dict[Q, int]] = {}
-        self._waiting: dict[object, dict[Q, int]] = {}
+        self._waiting: dict[object, dict[Q, None]] = {}
 
     @property
     def part(self) -> int:
@@ -56,7 +56,7 @@ class Turns(Generic[Q]):
 
     def ask(self, holder: object, question: Q) -> Moves[Q]:
         """`question` is in, or waits behind the holder's other ones; for both it has to `leave`, once."""
-        self._waiting.setdefault(holder, {})[question] = next(self._numbers)
+        self._waiting.setdefault(holder, {})[question] = None
         # With more holders than places there is less than one for each: then the newest has one.
         full = self.total == self.limit and not self.held(holder)
         cut = (self._cut(),) if full and self._cutting else ()
@@ -126,7 +126,7 @@ class Turns(Generic[Q]):
         return question
 
     @staticmethod
-    def _remove(those: dict[object, dict[Q, int]], holder: object, question: Q) -> None:
+    def _remove(those: dict[object, dict[Q, Any]], holder: object, question: Q) -> None:
         del those[holder][question]
         if not those[holder]:
             del those[holder]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from slipstream.edge.outbound import GaveWay, Outbound, OutboundError, is_public
+from slipstream.edge.outbound import Answer, GaveWay, Outbound, OutboundError, is_public
 from tests.authorizer import AuthorizerServer
 from tests.contract.pod import until
 from tests.servers import HOST
@@ -182,14 +182,20 @@ async def test_a_wait_for_a_connection_ends_with_the_deadline_and_takes_none(
     assert (outbound._turns.total, outbound._turns._waiting) == (0, {})
 
 
+async def hanging(outbound: Outbound, server: AuthorizerServer) -> asyncio.Task[Answer]:
+    """A question of the holder `slow` that has its connection, and no answer."""
+    server.slow = "/allow/slow"
+    slow = asyncio.create_task(ask(outbound, f"{server.url}/slow", 60.0, holder="slow"), name="slow")
+    await until(lambda: len(server.asked) == 1, "asked")
+    return slow
+
+
 async def test_one_that_makes_room_is_told_so_at_once_and_its_connection_is_closed(
     server: AuthorizerServer, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slipstream.edge.outbound._CONNECTIONS", 1)
     outbound = make()
-    server.slow = "/allow/slow"
-    slow = asyncio.create_task(ask(outbound, f"{server.url}/slow", 60.0, holder="slow"), name="slow")
-    await until(lambda: len(server.asked) == 1, "asked")
+    slow = await hanging(outbound, server)
     assert (await ask(outbound, server.url, holder="quick")).status == 200
     with pytest.raises(GaveWay):
         await slow
@@ -217,9 +223,7 @@ async def test_one_that_is_to_make_room_as_its_own_time_ends_is_late_and_costs_n
 ) -> None:
     monkeypatch.setattr("slipstream.edge.outbound._CONNECTIONS", 1)
     outbound = make()
-    server.slow = "/allow/slow"
-    slow = asyncio.create_task(ask(outbound, f"{server.url}/slow", 60.0, holder="slow"), name="slow")
-    await until(lambda: len(server.asked) == 1, "asked")
+    slow = await hanging(outbound, server)
     (question,) = outbound._turns._in["slow"]
     question.scope.reschedule(0.0)  # its time is over with the next turn of the loop, in which the other one comes
     quick = asyncio.create_task(ask(outbound, server.url, holder="quick"), name="quick")
