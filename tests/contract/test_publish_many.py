@@ -1,6 +1,7 @@
 """Many events in flight: in their order, bounded, each with its own outcome."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Iterator
 from itertools import cycle, islice
@@ -141,7 +142,28 @@ async def test_whoever_gives_up_leaves_no_room_taken(pod: Pod, tenant: str) -> N
     await until(lambda: bool(pod.publisher._pipeline._waiting), "it is under way")
     await ended(sending)  # type: ignore[arg-type]
     await until(lambda: not pod.publisher._pipeline._waiting, "all acknowledged or forgotten")
-    assert pod.publisher._pipeline._room._value == pipeline.IN_FLIGHT
+    # The task that was cancelled keeps its frames, and the room in them.
+    (room,) = pod.publisher._pipeline._rooms.values()
+    assert room._value == pipeline.IN_FLIGHT
+    del sending, room
+    gc.collect()
+    assert not pod.publisher._pipeline._rooms
+
+
+async def test_a_stream_that_acknowledges_nothing_makes_only_its_own_tenant_wait(pod: Pod, tenant: str) -> None:
+    """As one replica's does on a node that has just died; here somebody else takes the subject, and says nothing."""
+    silent = f"{tenant}-silent"
+    await pod.ensure(silent)
+    await pod.publisher.publish_many(silent, flights(1))
+    await streams.remove(pod.api, silent)
+    await pod.feed_link.client.subscribe(f"sse.{silent}.>")
+    await pod.feed_link.client.flush()
+    stuck = asyncio.create_task(pod.publisher.publish_many(silent, flights(2_000)), name="stuck")
+    waiting = pod.publisher._pipeline._waiting
+    await until(lambda: len(waiting) == pipeline.IN_FLIGHT, "it has all that it may have")
+    assert seqs(await pod.publisher.publish_many(tenant, flights(2_000))) == list(range(1, 2_001))
+    assert len(waiting) == pipeline.IN_FLIGHT, "all that time it had no answer"
+    await ended(stuck)  # type: ignore[arg-type]
 
 
 async def test_an_answer_that_is_none_fails_one_publish_and_no_more(pod: Pod, tenant: str) -> None:

@@ -94,7 +94,7 @@ async def test_what_the_controller_may_not_read_or_publish_is_told_at_once(nats:
         told = await refused(Direct(link, PATIENT).batch("SSE_acme", {"seq": 1, "batch": 1}))
         assert told.endswith('permissions violation for publish to "$JS.API.DIRECT.GET.SSE_acme"')
         acks: list[object] = []
-        await Pipeline(link).send("sse.acme.orders.New", b"1", {}, acks.append)
+        await Pipeline(link).send("acme", "sse.acme.orders.New", b"1", {}, acks.append)
         async with asyncio.timeout(2.0):
             await until(lambda: bool(acks), "it is settled")
         (ack,) = acks

@@ -11,6 +11,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
+from weakref import WeakValueDictionary
 
 from nats import errors as nats_errors
 
@@ -21,7 +22,9 @@ from slipstream.jetstream.violation import Violation
 from slipstream.protocol.errors import Code, SlipstreamError
 
 IN_FLIGHT: Final = 512
-"""Unacknowledged publishes at once: beyond 256 nothing gets faster on one machine; a round trip of 10 ms needs them."""
+"""A tenant's unacknowledged publishes at once: beyond 256 nothing gets faster on one machine, but a round trip of 10 ms
+needs them. Each tenant has as many, for each has a stream of its own: one that stops acknowledging keeps nobody else
+waiting. Over all tenants the requests that hold them are bounded, by their bytes."""
 
 SECONDS: Final = 5.0
 """Deadline of an acknowledgement. The event may be stored after it."""
@@ -33,17 +36,18 @@ Ack = bytes | SlipstreamError
 
 
 class _Waiting(NamedTuple):
+    room: asyncio.Semaphore
     subject: str
     done: Callable[[Ack], None]
     timer: asyncio.TimerHandle
 
 
 class Pipeline:
-    """Sends in the order of the calls and never more than `IN_FLIGHT` at once."""
+    """Sends in the order of a tenant's calls, and never more than `IN_FLIGHT` of one tenant at once."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._room = asyncio.Semaphore(IN_FLIGHT)
+        self._rooms: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._waiting: dict[str, _Waiting] = {}
         self._numbers = itertools.count()
         self._tapping = asyncio.Lock()
@@ -51,15 +55,20 @@ class Pipeline:
         self._inbox = ""
         link.on_violation(self._refuse)
 
-    async def send(self, subject: str, data: bytes, headers: Mapping[str, str], done: Callable[[Ack], None]) -> None:
-        """Send as soon as there is room; `done` is called once with what came of it, maybe before this returns.
+    async def send(
+        self, tenant: str, subject: str, data: bytes, headers: Mapping[str, str], done: Callable[[Ack], None]
+    ) -> None:
+        """Send as soon as `tenant` has room; `done` is called once with what came of it, maybe before this returns.
 
         Raises UPSTREAM_UNAVAILABLE where nothing was sent.
         """
-        await self._enter()
+        room = self._rooms.get(tenant)
+        if room is None:
+            room = self._rooms[tenant] = asyncio.Semaphore(IN_FLIGHT)
+        await _enter(room)
         token = str(next(self._numbers))
         timer = asyncio.get_running_loop().call_later(SECONDS, self._expire, token)
-        self._waiting[token] = _Waiting(subject, done, timer)
+        self._waiting[token] = _Waiting(room, subject, done, timer)
         try:
             client = await self._tapped()
             await client.publish(subject, data, reply=f"{self._inbox}.{token}", headers=dict(headers))
@@ -68,16 +77,6 @@ class Pipeline:
         except BaseException:
             self._forget(token)
             raise
-
-    async def _enter(self) -> None:
-        if not self._room.locked():
-            await self._room.acquire()
-            return
-        try:
-            async with asyncio.timeout(SECONDS):
-                await self._room.acquire()
-        except TimeoutError as error:
-            raise away(TimeoutError(f"{IN_FLIGHT} events wait for their acknowledgement already")) from error
 
     async def _tapped(self) -> Client:
         """The connection to use now, with our inbox on it."""
@@ -116,8 +115,20 @@ class Pipeline:
         waiting = self._waiting.pop(token, None)
         if waiting is not None:
             waiting.timer.cancel()
-            self._room.release()
+            waiting.room.release()
         return waiting
+
+
+async def _enter(room: asyncio.Semaphore) -> None:
+    if not room.locked():
+        await room.acquire()
+        return
+    try:
+        async with asyncio.timeout(SECONDS):
+            await room.acquire()
+    except TimeoutError as error:
+        why = f"{IN_FLIGHT} events of this tenant wait for their acknowledgement already"
+        raise away(TimeoutError(why)) from error
 
 
 def _nobody() -> SlipstreamError:

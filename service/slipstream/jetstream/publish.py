@@ -109,7 +109,7 @@ class Publisher:
                 if not outcome.done():
                     outcome.set_result(_outcome(tenant, epoch, ack))
 
-            await self._pipeline.send(subject(tenant, publication.topic), publication.data, headers, done)
+            await self._pipeline.send(tenant, subject(tenant, publication.topic), publication.data, headers, done)
         except SlipstreamError as error:
             outcome.set_result(error)
         return outcome
