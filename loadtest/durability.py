@@ -109,7 +109,7 @@ async def one_by_one(pipeline: Pipeline, payloads: Iterator[bytes], seconds: flo
     while time.monotonic() < until:
         began = time.perf_counter()
         acked: asyncio.Future[Ack] = loop.create_future()
-        await pipeline.send("durability.one", next(payloads), {}, acked.set_result)
+        await pipeline.send("durability", "durability.one", next(payloads), {}, acked.set_result)
         stored(await acked)
         took.append((time.perf_counter() - began) * 1000)
     return took
@@ -126,7 +126,7 @@ async def many_at_once(pipeline: Pipeline, payloads: Iterator[bytes], seconds: f
     began = time.monotonic()
     while time.monotonic() < began + seconds:
         await room.acquire()
-        await pipeline.send("durability.many", next(payloads), {}, done)
+        await pipeline.send("durability", "durability.many", next(payloads), {}, done)
     count, took = len(acks), time.monotonic() - began
     for _ in range(IN_FLIGHT):
         await room.acquire()

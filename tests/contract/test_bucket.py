@@ -115,21 +115,16 @@ async def test_racing_writers_are_all_heard(bucket: Bucket, nats: NatsServer, po
 
 async def test_a_writer_that_always_loses_gives_up(bucket: Bucket, pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody else writes between each of its looks and its write."""
-    opened = await bucket._open()
-    get = opened.get
+    get = bucket._kv.get
     sizes = iter(range(1024, 2048))
 
     async def get_then_lose(key: str) -> object:
         try:
             return await get(key)
         finally:
-            await opened.put(key, b"%d" % next(sizes))
+            await write(pod, key, b"%d" % next(sizes))
 
-    async def open_it() -> object:
-        return opened
-
-    monkeypatch.setattr(opened, "get", get_then_lose)
-    monkeypatch.setattr(bucket, "_open", open_it)
+    monkeypatch.setattr(bucket._kv, "get", get_then_lose)
     with pytest.raises(SlipstreamError, match="changed by somebody else") as refused:
         await bucket.put(tenant_of("acme"))
     assert refused.value.code is Code.UPSTREAM_UNAVAILABLE

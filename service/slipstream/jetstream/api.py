@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import orjson
 from nats import errors as nats_errors
-from nats.js import errors as js_errors
 
 from slipstream.jetstream.link import Link
 from slipstream.jetstream.violation import Forbidden
@@ -66,10 +65,7 @@ def away(error: BaseException) -> SlipstreamError:
             f"NATS refuses this user: {error}; use a user with these rights (`slipstream tenant nats-permissions`"
             " prints them)",
         )
-    if isinstance(error, js_errors.APIError) and error.err_code is not None:
-        reason = f"JetStream refused: {error.description} ({error.err_code})"
-    else:
-        reason = f"NATS did not answer: {str(error) or type(error).__name__}"
+    reason = f"NATS did not answer: {str(error) or type(error).__name__}"
     return SlipstreamError(Code.UPSTREAM_UNAVAILABLE, reason, retry_after=_SOON)
 
 
@@ -113,15 +109,6 @@ class Api:
             self.link.suspect(subject)
             raise away(error) from error
         return bytes(message.data)
-
-    def away(self, error: BaseException) -> SlipstreamError:
-        """As `away`, for an error of nats-py's own JetStream client, which says of some no more than their kind."""
-        if isinstance(error, js_errors.ServiceUnavailableError):
-            if error.err_code is None:
-                return self._no_jetstream().told()
-            if error.err_code in _ABSENT:
-                return NoJetStream(error.err_code, lasting=True).told()
-        return away(error)
 
     def _no_jetstream(self) -> NoJetStream:
         return NoJetStream(lasting=self.link.client.without_jetstream)

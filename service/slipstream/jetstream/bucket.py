@@ -5,16 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
+from typing import Final, TypeGuard
 
-from nats import errors as nats_errors
-from nats.js import errors as js_errors
-from nats.js.api import KeyValueConfig, StorageType
-from nats.js.kv import KeyValue
-
-from slipstream.jetstream.api import Api
-from slipstream.jetstream.kv import REPLICAS, Kv
+from slipstream.jetstream.api import STREAM_NOT_FOUND, Api, ApiError, NoJetStream
+from slipstream.jetstream.kv import Entry, Kv
 from slipstream.jetstream.kv_follower import KvFollower, Replica
-from slipstream.jetstream.stream import NO_CLUSTER
 from slipstream.jetstream.subjects import TENANTS_BUCKET
 from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.tenants.document import TenantError, from_json, to_json
@@ -23,35 +18,25 @@ from slipstream.tenants.registry import Registry
 
 _logger = logging.getLogger(__name__)
 
-_ATTEMPTS = 5
+_ATTEMPTS: Final = 5
+_REMOVAL: Final = {"KV-Operation": "DEL"}
 
 
 class Bucket:
-    """Reads and writes tenant documents; every put is a compare-and-set."""
+    """Reads tenant documents from the leader, and writes them by compare-and-set."""
 
     def __init__(self, api: Api) -> None:
-        self._api = api
+        self._kv = _kv(api)
 
     async def ensure(self) -> None:
         """Make the bucket where it does not exist; an existing one is left as it is."""
-        context = self._api.link.client.jetstream(timeout=self._api.timeout)
-        config = KeyValueConfig(bucket=TENANTS_BUCKET, history=1, storage=StorageType.FILE, replicas=REPLICAS)
-        with _translated(self._api):
-            try:
-                await context.key_value(TENANTS_BUCKET)
-            except js_errors.BucketNotFoundError:
-                try:
-                    await context.create_key_value(config)
-                except js_errors.APIError as error:
-                    if error.err_code != NO_CLUSTER:
-                        raise
-                    config.replicas = 1
-                    await context.create_key_value(config)
+        with _translated():
+            await self._kv.created()
 
     async def exists(self) -> bool:
         """Whether there is one."""
         try:
-            await _kv(self._api).found()
+            await self._kv.found()
         except SlipstreamError as error:
             if error.code is not Code.NOT_FOUND:
                 raise
@@ -60,64 +45,44 @@ class Bucket:
 
     async def get(self, name: str) -> Tenant | None:
         """The document of `name`, or None."""
-        try:
-            with _translated(self._api):
-                entry = await (await self._open()).get(name)
-        except js_errors.KeyNotFoundError:
-            return None
-        return from_json(entry.value or b"")
+        with _translated():
+            entry = await self._kv.get(name)
+        return from_json(entry.value) if _stands(entry) else None
 
     async def put(self, tenant: Tenant) -> bool:
         """Write the document; False when it already stood there unchanged. Another writer's race is tried again."""
         value = to_json(tenant)
-        bucket = await self._open()
         for _ in range(_ATTEMPTS):
-            try:
-                with _translated(self._api):
-                    try:
-                        entry = await bucket.get(tenant.name)
-                    except js_errors.KeyNotFoundError as error:
-                        # A deleted key's marker counts as its last revision.
-                        revision = error.entry.revision if error.entry is not None else 0
-                    else:
-                        if entry.value == value:
-                            return False
-                        revision = entry.revision
-                    await bucket.update(tenant.name, value, last=revision)
-            except js_errors.KeyWrongLastSequenceError:
-                continue
-            return True
+            with _translated():
+                before = await self._kv.get(tenant.name)
+                if before is not None and before.value == value:
+                    return False
+                if await self._kv.replace(tenant.name, value, before, {}):
+                    return True
         raise SlipstreamError(
             Code.UPSTREAM_UNAVAILABLE, f"tenant {tenant.name} is being changed by somebody else: apply it again"
         )
 
     async def delete(self, name: str) -> bool:
-        """Remove the document; False when there was none."""
-        bucket = await self._open()
-        try:
-            with _translated(self._api):
-                # Not `self.get`: a broken document can be removed, too.
-                await bucket.get(name)
-                await bucket.delete(name)
-        except js_errors.KeyNotFoundError:
-            return False
+        """Remove the document, a broken one as well; False when there was none."""
+        with _translated():
+            if not _stands(await self._kv.get(name)):
+                return False
+            await self._kv.put(name, b"", _REMOVAL)
         return True
 
     async def list(self) -> list[Tenant]:
         """All documents, by name; a broken one is logged and left out."""
-        await self._open()
+        if not await self.exists():
+            raise _no_tenants()
         found: dict[str, Tenant] = {}
-        async with aclosing(_kv(self._api).all()) as entries:
+        async with aclosing(self._kv.all()) as entries:
             async for name, value in entries:
                 try:
                     found[name] = from_json(value)
                 except TenantError as error:
                     _logger.warning("the document of tenant %r is broken: %s", name, error)
         return [found[name] for name in sorted(found)]
-
-    async def _open(self) -> KeyValue:
-        with _translated(self._api):
-            return await self._api.link.client.jetstream(timeout=self._api.timeout).key_value(TENANTS_BUCKET)
 
 
 class TenantFollower:
@@ -143,15 +108,23 @@ def _read(name: str, data: bytes) -> Tenant:
     return tenant
 
 
+def _stands(entry: Entry | None) -> TypeGuard[Entry]:
+    return entry is not None and entry.value != b""
+
+
 @contextmanager
-def _translated(api: Api) -> Iterator[None]:
+def _translated() -> Iterator[None]:
     try:
         yield
-    except js_errors.BucketNotFoundError as error:
+    except NoJetStream as error:
+        raise error.told() from error
+    except ApiError as error:
+        if error.err_code == STREAM_NOT_FOUND:
+            raise _no_tenants() from error
         raise SlipstreamError(
-            Code.NOT_FOUND, "there are no tenants yet: make one with `slipstream tenant apply -f FILE`"
+            Code.UPSTREAM_UNAVAILABLE, f"JetStream refused {TENANTS_BUCKET}: {error}", retry_after=2.0
         ) from error
-    except (js_errors.KeyNotFoundError, js_errors.KeyWrongLastSequenceError):
-        raise
-    except (TimeoutError, OSError, nats_errors.Error) as error:
-        raise api.away(error) from error
+
+
+def _no_tenants() -> SlipstreamError:
+    return SlipstreamError(Code.NOT_FOUND, "there are no tenants yet: make one with `slipstream tenant apply -f FILE`")

@@ -110,9 +110,13 @@ class Kv:
 
         A removal counts as something until its own time is up.
         """
-        headers = {"Nats-Expected-Last-Subject-Sequence": "0", "Nats-TTL": f"{ttl}s"}
+        return await self.replace(key, value, None, {"Nats-TTL": f"{ttl}s"})
+
+    async def replace(self, key: str, value: bytes, before: Entry | None, headers: dict[str, str]) -> bool:
+        """Write where `before` still stands, None for nothing; False where another writer was first."""
+        expected = 0 if before is None else before.revision
         try:
-            await self.put(key, value, headers)
+            await self.put(key, value, {**headers, "Nats-Expected-Last-Subject-Sequence": str(expected)})
         except ApiError as error:
             if error.err_code != WRONG_LAST_SEQUENCE:
                 raise
@@ -120,7 +124,7 @@ class Kv:
         return True
 
     async def get(self, key: str) -> Entry | None:
-        """What stands at `key` (also `>`: the newest of all), or None."""
+        """What stands at `key` (also `>`: the newest of all), or None. A removal stands there as an empty value."""
         try:
             answer = await self._api.call(f"STREAM.MSG.GET.{self.stream}", {"last_by_subj": self.prefix + key})
         except ApiError as error:

@@ -107,8 +107,8 @@ def edge() -> Permissions:
 def controller() -> Permissions:
     """The controller, and `slipstream tenant ...`: makes, changes and removes streams and documents; asks for no event.
 
-    It makes the buckets of tenants and revocations, and can change or remove none. The first is made without direct
-    get, so a read is a question to the leader.
+    It makes the buckets of tenants and revocations, and can change or remove none. A read of them is a question to the
+    leader.
     """
     buckets = (TENANTS_BUCKET, REVOCATIONS_BUCKET)
     return Permissions(

@@ -11,7 +11,7 @@ from typing import Final
 
 from slipstream.auth.revocations import Kind, Revocation, hash_of, key_of, read_revocation
 from slipstream.jetstream.api import Api, ApiError
-from slipstream.jetstream.kv import WRONG_LAST_SEQUENCE, Entry, Kv
+from slipstream.jetstream.kv import Entry, Kv
 from slipstream.jetstream.kv_follower import KvFollower, Replica, Table
 from slipstream.jetstream.subjects import REVOCATIONS_BUCKET
 from slipstream.protocol.errors import Code, SlipstreamError
@@ -77,15 +77,10 @@ class RevocationLedger:
             raise _refused(error) from error
 
     async def _write(self, key: str, value: bytes, headers: dict[str, str], before: Entry | None) -> bool:
-        """Whether it was written: nobody else was first."""
-        expected = 0 if before is None else before.revision
         try:
-            await self._kv.put(key, value, {**headers, "Nats-Expected-Last-Subject-Sequence": str(expected)})
+            return await self._kv.replace(key, value, before, headers)
         except ApiError as error:
-            if error.err_code != WRONG_LAST_SEQUENCE:
-                raise _refused(error) from error
-            return False
-        return True
+            raise _refused(error) from error
 
 
 def revocation_follower(api: Api, feed_api: Api, process: str, table: Table[Revocation]) -> KvFollower:
