@@ -15,7 +15,7 @@ from slipstream.quotas.grants import subject_key, tenant_key
 from tests.contract.pod import Pod, ended, freeze, until
 from tests.servers import NatsServer
 
-LEASE = 1.0
+LEASE = 3.0
 KEY = tenant_key("acme")
 _STREAM = f"KV_{LEASES_BUCKET}"
 
@@ -84,7 +84,7 @@ async def test_what_lies_idle_elsewhere_is_given_to_who_wants_it(nats: NatsServe
         assert await one.enter(40, 40) == (40, [])
         assert await other.enter(1, 40) == (0, [Code.QUOTA_EXCEEDED])
         one.leave(10)
-        await until(lambda: one.share()["granted"] == 30, "they are given back", seconds=3)
+        await until(lambda: one.share()["granted"] == 30, "they are given back", seconds=2 * LEASE)
         assert await other.enter(10, 40) == (10, [])
         assert await other.enter(1, 40) == (0, [Code.QUOTA_EXCEEDED])
 
@@ -123,7 +123,7 @@ async def test_who_cannot_renew_admits_nobody_new_evicts_nobody_and_counts_what_
     async with processes(nats, "a", "b") as (one, other):
         assert await one.enter(20, 30) == (20, [])
         one.tasks[1].cancel()
-        await until(lambda: not one.leases.holds, "its lease is over", seconds=3)
+        await until(lambda: not one.leases.holds, "its lease is over", seconds=2 * LEASE)
         assert await one.enter(1, 30) == (0, [Code.UPSTREAM_UNAVAILABLE])
         await until(lambda: other.leases.living == 1, "the other sees it")
         assert await other.enter(25, 30) == (25, [])
@@ -156,8 +156,10 @@ async def test_a_bucket_that_was_made_anew_costs_no_stream_and_is_filled_again(n
     async with processes(nats, "a") as (one,):
         assert await one.enter(5, 5) == (5, [])
         await one.pod.api.call(f"STREAM.DELETE.{_STREAM}")
-        await until(lambda: not one.leases.holds, "it is seen", seconds=6)
-        await until(lambda: one.leases.holds and one.share()["granted"] == 5, "the share is there again", seconds=6)
+        await until(lambda: not one.leases.holds, "it is seen", seconds=4 * LEASE)
+        await until(
+            lambda: one.leases.holds and one.share()["granted"] == 5, "the share is there again", seconds=4 * LEASE
+        )
         assert await one.enter(1, 5) == (0, [Code.QUOTA_EXCEEDED])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
 
@@ -105,10 +105,11 @@ class Place:
 class Admission:
     """Keeps the quotas. What a process counts by itself of a tenant's (rates) is its part: one of the living.
 
-    Nothing is asked of the others for a tenant without a limit.
+    Nothing is asked of the others for a tenant without a limit. clock: monotonic, in seconds.
     """
 
-    def __init__(self, grants: Grants, limits: Limits) -> None:
+    def __init__(self, grants: Grants, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._grants = grants
         self._connect_rate = limits.connect_rate
         self._addresses = Addresses(limits.connections_per_address)
@@ -181,7 +182,7 @@ class Admission:
         if limit is None:
             return
         rate = rates.setdefault(tenant, Rate())
-        wait = rate.take(time.monotonic(), amount, limit / self._grants.living)
+        wait = rate.take(self._clock(), amount, limit / self._grants.living)
         if wait:
             raise SlipstreamError(
                 Code.QUOTA_EXCEEDED,
@@ -190,7 +191,7 @@ class Admission:
             )
 
     def _pass_crowd(self, tenant: str) -> None:
-        if self._crowd.take(time.monotonic(), tenant):
+        if self._crowd.take(self._clock(), tenant):
             raise SlipstreamError(
                 Code.OVERLOADED,
                 f"more than {self._connect_rate} connect to this process in a second",
