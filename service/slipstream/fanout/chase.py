@@ -16,9 +16,10 @@ from slipstream.fanout.connection import Connection, Ending, State
 from slipstream.fanout.replay import Replay
 from slipstream.fanout.snapshot import Snapshot
 from slipstream.fanout.tail import Tail
+from slipstream.log.resume import gap_of
 from slipstream.log.splice import Step, step
 from slipstream.protocol import control
-from slipstream.protocol.control import Gap, Reason
+from slipstream.protocol.control import Reason
 from slipstream.protocol.errors import SlipstreamError
 from slipstream.resilience.backoff import Backoff
 
@@ -113,8 +114,7 @@ class Chaser:
         if cursor < first - 1:
             connection.cursor = first - 1
             place = tail.position(first - 1)
-            certain = connection.audience.view.filters.everything
-            gap = Gap(Reason.expired, str(tail.position(cursor)), place, certain)
+            gap = gap_of(Reason.expired, tail.position(cursor), place, connection.audience.view.filters)
             if not tail.tell(connection, control.gap(place, gap)):
                 return False
         if not tail.deliver(connection, page.batch.records):

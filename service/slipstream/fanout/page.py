@@ -11,6 +11,7 @@ from slipstream.fanout.replay import Replay
 from slipstream.fanout.snapshot import Snapshot
 from slipstream.fanout.start import Start, replaced
 from slipstream.fanout.tail import Tail
+from slipstream.log.resume import gap_of
 from slipstream.log.source import State
 from slipstream.log.splice import Fence, Step, step
 from slipstream.protocol.control import Gap, Reason
@@ -159,7 +160,7 @@ class _Reader:
                 return
             requested, self._cursor = self._tail.position(self._cursor), first - 1
             place = self._tail.position(self._cursor)
-            self._gap = Gap(Reason.expired, str(requested), place, certain=self._filters.everything)
+            self._gap = gap_of(Reason.expired, requested, place, self._filters)
         records = [record for record in got.batch.records if record.seq > self._cursor]
         if records:
             self._take(iter(records), records[-1].seq)

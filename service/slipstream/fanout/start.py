@@ -8,7 +8,7 @@ from typing import NamedTuple, assert_never
 from slipstream.fanout.snapshot import Snapshot, Snapshots
 from slipstream.fanout.tail import Tail
 from slipstream.log.onward import examine, onward
-from slipstream.log.resume import Broken
+from slipstream.log.resume import Broken, gap_of
 from slipstream.log.source import Source
 from slipstream.protocol.control import Gap, Reason
 from slipstream.protocol.errors import Code, SlipstreamError
@@ -151,8 +151,7 @@ async def _resume(wish: After, tail: Tail, source: Source, filters: Filters, now
     if not isinstance(verdict, Broken):
         return _at(tail, position.seq)._replace(place=position)
     cursor = await onward(position, verdict, source, state, now_ms)
-    certain = verdict.reason is Reason.expired and filters.everything
-    return _at(tail, cursor, Gap(verdict.reason, text, tail.position(cursor), certain))
+    return _at(tail, cursor, gap_of(verdict.reason, text, tail.position(cursor), filters))
 
 
 async def _limited(begun: Start, tail: Tail, source: Source, filters: Filters, replay_events: int) -> Start:

@@ -21,11 +21,12 @@ from slipstream.fanout.outlet import Outlet
 from slipstream.fanout.payload import Payloads
 from slipstream.fanout.reactor import Reactor
 from slipstream.log.budget import Budget
+from slipstream.log.resume import gap_of
 from slipstream.log.ring import Limits, Ring
 from slipstream.log.source import State as StreamState
 from slipstream.log.splice import Step, step
 from slipstream.protocol import control
-from slipstream.protocol.control import Gap, Reason
+from slipstream.protocol.control import Reason
 from slipstream.protocol.event import Record
 from slipstream.protocol.position import Position, mark_of
 from slipstream.shape.shaper import Shaper
@@ -113,8 +114,7 @@ class Tail:
         place = self.position(base)
 
         def told(audience: Audience, stood: str) -> bytes:
-            certain = reason is Reason.expired and audience.view.filters.everything
-            return audience.frame(control.gap(place, Gap(reason, stood, place, certain)))
+            return audience.frame(control.gap(place, gap_of(reason, stood, place, audience.view.filters)))
 
         self._broadcast.restart(base, lambda audience: told(audience, requested))
         for connection in self._behind:

@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from slipstream.log.source import State
-from slipstream.protocol.control import Reason
+from slipstream.protocol.control import Gap, Reason
 from slipstream.protocol.position import Position, mark_of
+from slipstream.protocol.topic import Filters
 
 
 class Continue(NamedTuple):
@@ -58,3 +59,12 @@ def judge_anchor(position: Position, time_ms: int | None) -> Verdict:
     if position.mark is not None and mark_of(time_ms) != position.mark:
         return Broken(Reason.rewritten)
     return Continue()
+
+
+def gap_of(reason: Reason, requested: Position | str, place: Position, filters: Filters) -> Gap:
+    """What a reader is told that stood at `requested` and goes on after `place`.
+
+    It is certain only that expired events are missing, and only for a reader of everything: which of them matched its
+    filters nobody knows any more, and nothing is known of the past of another log.
+    """
+    return Gap(reason, str(requested), place, certain=reason is Reason.expired and filters.everything)
