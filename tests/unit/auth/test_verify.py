@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import tracemalloc
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -298,6 +299,19 @@ def test_there_is_a_key_that_nobody_has_for_every_algorithm_of_an_issuer(algorit
     key = decoy(algorithm)
     assert jwt.get_algorithm_by_name(algorithm).verify(b"text", key, b"x" * 64) is False
     assert decoy(algorithm) is key
+
+
+async def test_nothing_stays_of_algorithms_that_somebody_made_up() -> None:
+    desk = Desk()
+    tracemalloc.start()
+    try:
+        for number in range(300):
+            head = b64(json.dumps({"alg": f"{number}-{'x' * 4_000}"}).encode())
+            await desk.refused(f"{head}.{b64(json.dumps(says()).encode())}.c2ln")
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 300 * 4_000 / 2
 
 
 async def test_a_token_that_is_signed_with_such_a_key_is_refused_like_any_other() -> None:
