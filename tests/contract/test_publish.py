@@ -149,6 +149,19 @@ async def test_a_recreated_streams_epoch_is_learned(pod: Pod, tenant: str, epoch
     assert stored.epoch != epoch
 
 
+async def test_what_is_known_of_tenants_that_are_gone_is_forgotten(pod: Pod, tenant: str) -> None:
+    publisher = pod.publisher
+    for number in range(3):
+        assert (await refusal(pod, f"gone-{number}")).code is Code.UPSTREAM_UNAVAILABLE
+    await publisher.publish(tenant, "orders", b"1")
+    assert len(publisher._epochs) == 4
+    for known in publisher._epochs.values():
+        known.at -= 61.0
+        known.asked_at -= 61.0
+    await publisher.publish(tenant, "orders", b"2")
+    assert list(publisher._epochs) == [tenant]
+
+
 @pytest.mark.parametrize("how", ["frozen", "dead"])
 async def test_a_server_that_is_away_is_told_and_its_return_noticed(
     nats: NatsServer, pod: Pod, tenant: str, monkeypatch: pytest.MonkeyPatch, how: str

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from slipstream.app import Running
+from slipstream.jetstream.bucket import Bucket
 from tests.authorizer import AuthorizerServer
 from tests.integration.answers import problem
 from tests.integration.cluster import Cluster
@@ -170,6 +171,20 @@ async def test_a_dead_webhook_costs_a_few_their_timeout_and_the_crowd_nothing(
     while (await get(running, "", bearer(texts[50]), path="/v1/poll")).status != 200:
         assert time.monotonic() < deadline, "it never came back"
         await asyncio.sleep(0.1)
+
+
+async def test_an_authorizer_that_is_no_longer_a_tenants_does_not_fail(
+    cluster: Cluster, running: Running, webhook: AuthorizerServer
+) -> None:
+    webhook.status = 500
+    assert (await get(running, "", bearer(minted(cluster)), path="/v1/poll")).status == 503
+    authorizers = running.services.authorizers
+    assert cluster.tenant in str(authorizers.document()["failing"])
+    await applied(cluster, running, authorizer={"url": webhook.url}, access_token_in_url=False)
+    assert cluster.tenant in str(authorizers.document()["failing"]), "another part of the document has changed"
+    await Bucket(cluster.api).delete(cluster.tenant)
+    await until(lambda: not authorizers.document()["failing"], "the tenant was removed")
+    assert not authorizers._doors
 
 
 async def test_an_open_stream_goes_on_while_the_webhook_is_away(

@@ -229,6 +229,8 @@ class Hub:
         del self._followings[tenant]
         self._budget.forget(following.tail.ring)
         if following.task is not None:
+            # Until it has ended it may append: that must not bring the ring, which nobody reads, back into the budget.
+            following.task.add_done_callback(lambda _: self._budget.forget(following.tail.ring))
             following.task.cancel()
 
     def _release(self, following: Following) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from heapq import heappop, heappush
-from typing import NamedTuple
+from heapq import heapify, heappop, heappush
+from typing import Final, NamedTuple
 
 from slipstream.fanout.connection import Connection, Lifetime
+
+_SPARE: Final = 1_024
+"""Seconds in which nothing is due any more that are put up with, beside as many as there are others."""
 
 
 class Due(NamedTuple):
@@ -32,7 +35,7 @@ class Lifetimes:
 
     def __init__(self) -> None:
         self._slots: dict[int, dict[Connection, None]] = {}
-        # Every second that a slot was made for, once; some of those slots are gone when their time comes.
+        # Every second that a slot was made for; some of those slots are gone when their time comes.
         self._seconds: list[int] = []
 
     def __len__(self) -> int:
@@ -50,13 +53,16 @@ class Lifetimes:
         slot = self._slots.get(connection.due)
         if slot is not None:
             slot.pop(connection, None)
+            if not slot:
+                del self._slots[connection.due]
+                self._tidy()
         connection.lifetime = None
 
     def take(self, now: float) -> list[Due]:
         """What is due at `now`. A stream is warned once, then ended; where it is too late to warn, ended at once."""
         found: list[Due] = []
         while self._seconds and self._seconds[0] <= now:
-            for connection in self._slots.pop(heappop(self._seconds)):
+            for connection in self._slots.pop(heappop(self._seconds), {}):
                 lifetime = connection.lifetime
                 if lifetime is None:
                     continue
@@ -74,3 +80,9 @@ class Lifetimes:
             heappush(self._seconds, second)
         slot[connection] = None
         connection.due = second
+
+    def _tidy(self) -> None:
+        """A token may be good for ten years, and the stream that came with it for a moment."""
+        if len(self._seconds) > 2 * len(self._slots) + _SPARE:
+            self._seconds = list(self._slots)
+            heapify(self._seconds)

@@ -39,6 +39,7 @@ class Stages:
 
         async def run() -> None:
             stage.holders += 1
+            self._stages[tenant] = stage
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(feed(), name=f"follow-{tenant}")
@@ -47,14 +48,22 @@ class Stages:
                 stage.holders -= 1
                 if not stage.holders:
                     stage.leave()
+                    if not stage.counts:
+                        self._stages.pop(tenant, None)
 
         return run
 
     def forget(self, tenant: str) -> None:
-        """The tenant was removed: its child ends, and its counts are gone."""
-        stage = self._stages.pop(tenant, None)
+        """The tenant was removed: its child ends, and its counts are gone.
+
+        A feed goes on for a while: what it counts if the tenant comes back meanwhile must be seen.
+        """
+        stage = self._stages.get(tenant)
         if stage is not None:
             stage.leave()
+            stage.counts.clear()
+            if not stage.holders:
+                del self._stages[tenant]
 
     def document(self) -> dict[str, dict[str, int]]:
         """Of each tenant with a foreign chain: how many events were not sent, by cause."""

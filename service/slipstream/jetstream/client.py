@@ -72,6 +72,7 @@ class Client(NatsClient):
         super().__init__()
         self._taps: dict[int, Tap] = {}
         self._known = [replace(server, reconnects=0, last_attempt=None) for server in discovered]
+        self._most_named = len(self._known)
         self._shunned = shunned
         self._asking: dict[asyncio.Timeout, str] = {}
         self._deaf: Violation | None = None
@@ -206,6 +207,25 @@ class Client(NatsClient):
         self._server_pool += [server for server in self._known if _address(server) not in named]
         random.shuffle(self._server_pool)
         self._server_pool.sort(key=lambda server: _address(server) == self._shunned)
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:  # noqa: FBT001, FBT002 nats-py's signature
+        await super()._process_info(info, initial_connection)
+        self._forget_servers(set(info.get("connect_urls") or ()))
+
+    def _forget_servers(self, named: set[str]) -> None:
+        """Let go of servers that the cluster names no more: nats-py tries each that it ever heard of.
+
+        A server has another address each time it is started in a new pod. But one that lost its cluster names itself
+        alone, and then the others are the way out: so there stay as many as were ever named at once.
+        """
+        self._most_named = max(self._most_named, len(named))
+        gone = [
+            server
+            for server in self.discovered
+            if server.uri.netloc not in named and server is not self._current_server
+        ]
+        for server in gone[: max(0, len(self.discovered) - self._most_named)]:
+            self._server_pool.remove(server)
 
     async def _connect_to_server(self, s: Srv) -> None:
         # nats-py forgets the socket on which a server said nothing.

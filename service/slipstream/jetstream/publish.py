@@ -23,6 +23,9 @@ from slipstream.protocol.topic import subject
 
 _MESSAGE_TOO_LARGE: Final = 10054
 _EPOCH_SECONDS: Final = 5.0
+_FORGET_SECONDS: Final = 60.0
+"""Longer than any question for an epoch is under way."""
+
 _SENDING_SECONDS: Final = 10.0
 """Nothing more of a request is sent after so long: its producer has the answer before it gives up."""
 
@@ -35,6 +38,7 @@ class _Epoch:
     latest: Latest[str]
     text: str = ""
     at: float = float("-inf")
+    asked_at: float = float("-inf")
 
 
 class Publisher:
@@ -130,11 +134,19 @@ class Publisher:
         known = self._epochs.get(tenant)
         if known is None:
             latest = Latest(f"epoch-{tenant}", functools.partial(self._found, tenant))
-            known = self._epochs[tenant] = _Epoch(latest)
+            known = _Epoch(latest)
         now = time.monotonic()
         if now - known.at > _EPOCH_SECONDS:
+            self._put_last(tenant, known, now)
             known.text, known.at = await known.latest.get(), now
         return known.text
+
+    def _put_last(self, tenant: str, known: _Epoch, now: float) -> None:
+        """It is asked for now. What was not for longer is forgotten: its tenant may be gone."""
+        known.asked_at = now
+        self._epochs[tenant] = self._epochs.pop(tenant, known)
+        while now - self._epochs[oldest := next(iter(self._epochs))].asked_at > _FORGET_SECONDS:
+            del self._epochs[oldest]
 
     async def _found(self, tenant: str) -> str:
         try:

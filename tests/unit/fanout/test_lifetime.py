@@ -69,11 +69,25 @@ def test_what_is_due_holds_until_the_stream_is_renewed_or_has_ended() -> None:
     assert [one.connection for one in due if one.holds] == [other]
 
 
-def test_thousands_that_come_and_go_keep_one_entry_a_second() -> None:
-    table = Lifetimes()
+def test_those_that_come_and_go_leave_nothing_however_long_their_tokens_are_good() -> None:
+    table, stays = Lifetimes(), connection(0)
+    table.add(stays, lifetime(500_000, 500_060))
     for number in range(10_000):
         one = connection(number)
-        table.add(one, lifetime(90 + number % 3, 100))
+        table.add(one, lifetime(1_000_000 + 60 * number, 2_000_000))
         table.discard(one)
-    assert len(table) == 0
-    assert len(table._seconds) == 3
+    assert len(table) == 1
+    assert len(table._slots) == 1
+    assert len(table._seconds) < 2_000
+    assert told(table, 500_000) == [(stays, b"soon", False)]
+    assert told(table, 500_060) == [(stays, b"now", True)]
+
+
+def test_a_second_that_was_left_and_is_taken_again_comes_once() -> None:
+    table, gone, other = Lifetimes(), connection(1), connection(2)
+    table.add(gone, lifetime(90, 100))
+    table.discard(gone)
+    table.add(other, lifetime(90, 100))
+    assert told(table, 95) == [(other, b"soon", False)]
+    assert told(table, 100) == [(other, b"now", True)]
+    assert table.take(1_000) == []
