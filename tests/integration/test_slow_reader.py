@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import struct
+import time
 
 import pytest
 
@@ -106,6 +107,16 @@ async def test_progress_puts_the_deadline_off(cluster: Cluster) -> None:
         assert connection.state is State.BEHIND, running.services.hub.reactor.endings
         assert 0 < len(connection.unsent) < left, "it is still the same write"
         assert [event.data.encode() for event in await slow.take(len(events))] == [data for _, data in events]
+
+
+async def test_time_in_which_the_process_stood_still_is_nobodys_slowness(cluster: Cluster) -> None:
+    events = list(large(30))
+    async with cluster.edge(write_deadline=1.5, sndbuf=16 * 1024) as running:
+        slow = await cluster.opened(running.server.port, rcvbuf=4096)
+        await fall_behind(newest(running), cluster, events)
+        time.sleep(2.5)  # noqa: ASYNC251 - the edge is in this process, too
+        assert [event.data.encode() for event in await slow.take(len(events))] == [data for _, data in events]
+        assert not running.services.hub.reactor.endings[Ending.SLOW]
 
 
 async def test_a_closed_window_that_the_kernel_gives_up_on_counts_as_slow(cluster: Cluster) -> None:

@@ -47,6 +47,31 @@ class Published(NamedTuple):
     duplicate: bool
 
 
+class _Window:
+    """How long ago the first request was made: by both clocks, as one may be set back, and the other stand still.
+
+    state: whose `began_at` (Unix seconds) may be an earlier process's.
+    """
+
+    def __init__(self, state: RetryState, now: float) -> None:
+        self.state = state
+        self._since: float | None = None
+        if state.began_at is not None and state.began_at <= now:
+            self._since = time.monotonic() - (now - state.began_at)
+
+    def began(self) -> None:
+        """A request is made."""
+        if self._since is None:
+            self._since = time.monotonic()
+
+    def age(self, now: float) -> float | None:
+        """In seconds at `now` (Unix); None before the first request, negative where nobody can tell."""
+        if self.state.began_at is None:
+            return None
+        age = now - self.state.began_at
+        return age if self._since is None else max(age, time.monotonic() - self._since)
+
+
 class Publisher:
     """Publishes events of one tenant.
 
@@ -126,6 +151,7 @@ class Publisher:
         state = RetryState(self._terms) if state is None else state
         state.key = state.key or uuid.uuid4().hex
         keep = keep or _forget
+        window = _Window(state, self._now())
         sent = request(
             self._endpoint, {**self._headers, "Idempotency-Key": state.key}, "POST", body_of(topic, data, event, key)
         )
@@ -134,11 +160,12 @@ class Publisher:
             delay = state.wait(self._now())
             if state.exhausted:
                 raise Unconfirmed(f"{state.attempt} attempts failed; the last: {last}", state)
-            self._check_window(state, delay, last)
+            self._check_window(window, delay, last)
             await asyncio.sleep(delay)
             # Once more: a process that was stopped, or a laptop that was shut, has waited for longer.
-            self._check_window(state, 0.0, last)
+            self._check_window(window, 0.0, last)
             state.began(self._now())
+            window.began()
             keep(state)
             match await self._attempt(sent, state):
                 case Published() as place:
@@ -153,13 +180,16 @@ class Publisher:
                     state.failed(self._now(), self._roll(), later.after or 0.0, later.code)
                     keep(state)
 
-    def _check_window(self, state: RetryState, delay: float, last: str) -> None:
+    def _check_window(self, window: "_Window", delay: float, last: str) -> None:
         """Raise Unconfirmed where a request after `delay` seconds may be answered after the first one is forgotten."""
-        if state.began_at is None:
+        age = window.age(self._now())
+        if age is None:
             return
-        age = self._now() + delay - state.began_at
-        if age + self._answer_seconds > WINDOW_SECONDS:
-            raise Unconfirmed(f"a retry after {age:.0f} s could store it twice; the last: {last}", state)
+        if age < 0:
+            told = "the clock was set back, so that a retry could store it twice"
+            raise Unconfirmed(f"{told}; the last: {last}", window.state)
+        if age + delay + self._answer_seconds > WINDOW_SECONDS:
+            raise Unconfirmed(f"a retry after {age + delay:.0f} s could store it twice; the last: {last}", window.state)
 
     async def _attempt(self, sent: bytes, state: RetryState) -> Published | Refused | Later:
         try:

@@ -85,8 +85,11 @@ class RetryState:
         self.code = ""
 
     def wait(self, now: float) -> float:
-        """The seconds for which no request may be made."""
-        return 0.0 if self.due_at is None else min(MAX_FLOOR_SECONDS, max(0.0, self.due_at - now))
+        """The seconds for which no request may be made: after a clock that was set back, no more than at first."""
+        if self.due_at is None:
+            return 0.0
+        longest = MAX_FLOOR_SECONDS if self.last_at is None else min(MAX_FLOOR_SECONDS, self.due_at - self.last_at)
+        return max(0.0, min(longest, self.due_at - now))
 
     def to_dict(self) -> dict[str, Any]:
         """The state in what JSON has."""

@@ -30,6 +30,9 @@ _INPUT_LIMIT = 16 * 1024
 _SLICE = 0.002
 _LINGER = 1.0
 _SWEEP = 0.5
+_STOOD = 1.5
+"""Seconds without a sweep after which this process stood still, and had no time for what readers did meanwhile."""
+
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER: a close resets the connection, and the kernel gives back its buffers at once (socket(7))."""
 
@@ -61,6 +64,7 @@ class Reactor:
         self._nobody = Context()
         self._empty = asyncio.Event()
         self._empty.set()
+        self._swept_at = time.monotonic()
         self.endings: dict[Ending, int] = dict.fromkeys(Ending, 0)
         loop.add_reader(self._epoll.fileno(), self._ready)
 
@@ -266,7 +270,14 @@ class Reactor:
             self.sweep(time.monotonic())
 
     def sweep(self, now: float) -> None:
-        """Close what made no progress until its deadline, and what was closed but lingers."""
+        """Close what made no progress until its deadline, and what was closed but lingers.
+
+        Whoever waits for room keeps the time that it had left when this process stood still.
+        """
+        stood, self._swept_at = now - self._swept_at, now
+        if stood > _STOOD:
+            for connection in self._writing:
+                connection.deadline += stood
         for connection in [one for one in self._writing if one.deadline < now]:
             self.drop(connection, Ending.SLOW)
         for connection in [one for one, until in self._closing.items() if until < now]:

@@ -144,6 +144,27 @@ async def test_the_window_is_counted_over_a_restart(age: float, requests: int) -
         assert len(server.requests) == requests
 
 
+async def test_a_clock_that_is_set_back_opens_no_window() -> None:
+    async with serve(problem(503, Retry_After="1"), stored()) as server:
+        clock = [1_000_000.0]
+
+        def keep(state: RetryState) -> None:
+            clock[0] = 1_000_000.0 - 3_600.0 * bool(state.attempt)
+
+        one = publisher(server, now=lambda: clock[0], answer_seconds=119.5)
+        with pytest.raises(Unconfirmed, match="could store it twice"):
+            await one.publish("a", 1, keep=keep)
+        assert len(server.requests) == 1
+
+
+async def test_a_clock_that_was_set_back_over_a_restart_tells_nothing() -> None:
+    async with serve(stored()) as server:
+        kept = RetryState.from_dict({**fast().to_dict(), "key": "k-1", "attempt": 2, "began_at": 4_600.0})
+        with pytest.raises(Unconfirmed, match="the clock was set back"):
+            await publisher(server, now=lambda: 1_000.0).publish("a", 1, state=kept)
+        assert not server.requests
+
+
 async def test_the_state_can_be_kept_before_each_request_and_after_each_failure() -> None:
     kept: list[tuple[int, str | None, str]] = []
 

@@ -88,11 +88,20 @@ def test_it_knows_since_when_until_when_and_why() -> None:
     assert (state.attempt, state.began_at, state.due_at, state.code) == (0, None, None, "")
 
 
+def test_a_clock_that_is_set_back_makes_no_wait_longer() -> None:
+    state = RetryState(TERMS)
+    delay = state.failed(10_000.0, 0.0, 2.0)
+    assert state.wait(10_000.0 - 3_600.0) == delay == 2.0
+    assert state.wait(10_000.5) == 1.5
+
+
 def test_it_survives_a_restart_as_json() -> None:
     state = RetryState(TERMS._replace(retryable=("429",), backoff=Backoff.linear), 1_700, key="order-42")
     state.began(1_795_527_600.25)
     state.failed(1_795_527_601.5, 0.5, 0.0, "SSE_TIMEOUT")
-    read = RetryState.from_dict(json.loads(json.dumps(state.to_dict())))
+    kept = json.loads(json.dumps(state.to_dict()))
+    assert kept["terms"]["retryable"] == ["429"], "by its name, whatever comes before it one day"
+    read = RetryState.from_dict(kept)
     assert read == state
     assert read.failed(1_795_527_610.0, 0.0, 0.0) == state.failed(1_795_527_610.0, 0.0, 0.0) == 2.0
     assert RetryState.from_dict({}) == RetryState()
