@@ -1,6 +1,7 @@
 """Shares of a limit over several processes, on a real nats-server."""
 
 import asyncio
+import base64
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,7 +14,7 @@ from slipstream.jetstream.subjects import LEASES_BUCKET
 from slipstream.protocol.errors import Code, SlipstreamError
 from slipstream.quotas.grants import subject_key, tenant_key
 from tests.contract.pod import Pod, ended, freeze, until
-from tests.servers import NatsServer
+from tests.servers import NatsServer, wait_until
 
 LEASE = 3.0
 KEY = tenant_key("acme")
@@ -108,6 +109,26 @@ async def test_the_share_of_a_process_that_died_comes_back_after_its_lease(nats:
         await until(lambda: other.leases.living == 1, "it is taken for gone")
         await until(lambda: other.leases._accounts[KEY].share._document == {"b": 10}, "its grants are removed")
         assert (await other.enter(21, 30))[0] == 20
+
+
+async def test_what_a_process_held_that_died_is_cleared_away_for_those_who_never_come_back(nats: NatsServer) -> None:
+    keys = [subject_key("acme", f"user-{number}@example.com") for number in range(20)]
+    async with processes(nats, "a", "b") as (one, other):
+        for key in keys:
+            assert await one.enter(1, 5, key) == (1, [])
+        assert await other.enter(1, 5, keys[0]) == (1, [])
+        await one.die()
+        await until(lambda: other.leases.living == 1, "it is taken for gone", seconds=4 * LEASE)
+        other.tasks.append(asyncio.create_task(other.leases.sweep(0.1), name="sweep"))
+
+        async def swept() -> bool:
+            left = [entry async for entry in other.leases._bucket.all("quota.>")]
+            return [value for _, value in left if value != b"{}"] == [b'{"b":1}']
+
+        await wait_until(swept, seconds=10, what="no grant of the dead is left, and those of the living are")
+        assert other.share(keys[0]) == {"in_use": 1, "granted": 1, "overshoot": 0}
+        info = await other.pod.api.call(f"STREAM.MSG.GET.{_STREAM}", {"last_by_subj": f"$KV.{LEASES_BUCKET}.{keys[1]}"})
+        assert b"Nats-TTL" in base64.b64decode(info["message"]["hdrs"]), "what is empty goes by itself"
 
 
 async def test_one_that_says_goodbye_frees_its_share_at_once(nats: NatsServer) -> None:

@@ -150,6 +150,7 @@ async def edge(settings: Settings) -> AsyncIterator[Running]:
     with_nats: Tasks = {
         "leases": leases.run,
         "lease": leases.renew,
+        "lease-sweep": leases.sweep,
         "peers": peers.run,
         "revocations": revocation_follower(api, feed_api, process, enforcement).run,
         "tenants": TenantFollower(api, feed_api, process, registry).run,

@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Final
 
 import orjson
@@ -36,11 +36,15 @@ _SLICE: Final = 50
 """Keys that are looked at in one turn of the loop: there may be one for each subject, and streams wait meanwhile."""
 
 _GOODBYE_SECONDS: Final = 1.0
+_SWEEP_SECONDS: Final = 600.0
 _TTL_SECONDS: Final = 60
 
 
 class Leases:
-    """A `quotas.grants.Grants`. `run` follows the bucket, `renew` shows that this process lives; both run for ever.
+    """A `quotas.grants.Grants`.
+
+    `run` follows the bucket, `renew` shows that this process lives, `sweep` clears away what others left that died. All
+    three run for ever.
 
     lease: seconds after which the others take this process for gone; a sign of life is sent every third of it.
     """
@@ -95,6 +99,22 @@ class Leases:
                 failed = False
             await self._tidy()
             await asyncio.sleep(pause)
+
+    async def sweep(self, every: float = _SWEEP_SECONDS) -> None:
+        """Every so many seconds take out what processes were granted that are gone, until cancelled.
+
+        A share of a limit that somebody asks for is cleared at once. This is for those that nobody asks for any more,
+        as of a subject that stays away: there would be one for each that a process held as it died.
+        """
+        while True:
+            await asyncio.sleep(every)
+            names = self._members.names
+            # One for all, and any of them: who does it does not matter.
+            if self.holds and self._process == min(names, default=""):
+                try:
+                    await self._sweep()
+                except (ApiError, SlipstreamError) as error:
+                    _logger.info("what dead processes were granted is cleared away later: %s", error)
 
     async def close(self) -> None:
         """Say that this process goes, so that the others have its share at once; end what is under way."""
@@ -200,6 +220,22 @@ class Leases:
                 self._begin(key, account)
             if not number % _SLICE:
                 await asyncio.sleep(0)
+
+    async def _sweep(self) -> None:
+        async with aclosing(self._bucket.all("quota.>")) as entries:
+            async for key, value in entries:
+                if key not in self._accounts and granted(key, value).keys() - self._members.names:
+                    await self._clear(key)
+
+    async def _clear(self, key: str) -> None:
+        entry = await self._bucket.get(key)
+        if entry is None:
+            return
+        document = granted(key, entry.value)
+        left = {one: count for one, count in document.items() if not self._members.lapsed(one, entry.revision)}
+        if left != document:
+            # Where somebody else writes at this moment, that clears it, too.
+            await self._bucket.replace(key, orjson.dumps(left), entry, {} if left else {"Nats-TTL": self._ttl})
 
     async def _work(self, key: str, account: Account) -> None:
         since: float | None = None

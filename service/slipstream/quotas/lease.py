@@ -1,9 +1,11 @@
 """Who is alive: by the log's own clock for the others, by our own for ourselves.
 
 Every process writes a sign of life into one log, and every process reads that log whole and in order. Ages are
-differences between two stored times of that log, so the clocks of the processes do not matter. A process counts its
-own lease from the moment before it sent the sign, and only once it has read the sign in the log: by then it has read
-whatever was done to it before, and it stops before anybody else can take it for gone.
+differences between two stored times of that log, so the clocks of the processes do not matter. Where the log's clock
+steps, because another server writes it, or nobody wrote, because NATS was away, nobody grows older: else the first who
+writes again would take all others for gone, and their shares with them. A process counts its own lease from the moment
+before it sent the sign, and only once it has read the sign in the log: by then it has read whatever was done to it
+before, and it stops before anybody else can take it for gone.
 """
 
 from __future__ import annotations
@@ -12,6 +14,13 @@ from typing import Final
 
 _MARGIN: Final = 0.1
 """The part of a lease by which its holder gives up early: for clocks of NATS servers that step, or run apart."""
+
+_STILL: Final = 0.5
+"""The part of a lease in which somebody writes, as who lives does every third of it: in more time nobody could, or it
+did not pass."""
+
+_KEPT: Final = 4
+"""For how many leases it is known that somebody is gone."""
 
 
 class Lease:
@@ -39,7 +48,7 @@ class Lease:
 
 
 class Members:
-    """The processes that the log shows, as far as it was read.
+    """The processes that the log shows, as far as it was read. lease: in seconds.
 
     position: the last sequence read. loaded: whether the log was read to what was its end at the start; until then
     everybody counts as alive.
@@ -63,10 +72,14 @@ class Members:
     def read(self, seq: int, time_ms: int) -> None:
         """An entry of the log, stored at `time_ms`, whatever it says."""
         self.position = max(self.position, seq)
-        self._now_ms = max(self._now_ms, time_ms)
+        passed, self._now_ms = time_ms - self._now_ms, time_ms
+        if not 0 <= passed <= _STILL * self._lease_ms:
+            self._heard = {process: heard + passed for process, heard in self._heard.items()}
 
     def heard(self, process: str, time_ms: int) -> None:
         """A sign of life."""
+        if process not in self._heard:
+            self._forget()
         self._heard[process] = time_ms
 
     def left(self, process: str) -> None:
@@ -89,6 +102,11 @@ class Members:
     def names(self) -> frozenset[str]:
         """The processes that are alive, as far as the log was read."""
         return frozenset(filter(self._alive, self._heard))
+
+    def _forget(self) -> None:
+        """Nothing stays of those that are long gone: their signs of life expire without a word."""
+        oldest = self._now_ms - _KEPT * self._lease_ms
+        self._heard = {process: heard for process, heard in self._heard.items() if heard > oldest}
 
     def _alive(self, process: str) -> bool:
         heard = self._heard.get(process)

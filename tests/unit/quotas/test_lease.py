@@ -1,5 +1,7 @@
 """Who is alive, by the log's clock and by our own."""
 
+import pytest
+
 from slipstream.quotas.lease import Lease, Members
 
 
@@ -14,6 +16,7 @@ def test_a_lease_counts_from_before_its_sign_was_sent_and_ends_early() -> None:
     assert not lease.renewed(101, 107), "an older sign that came late"
     assert lease.holds(113.9)
     assert lease.renewed(120, 121), "it was over in between"
+    assert lease.renewed(125, 129), "over in the very moment in which it holds no more"
     lease.drop()
     assert not lease.holds(121)
 
@@ -21,17 +24,45 @@ def test_a_lease_counts_from_before_its_sign_was_sent_and_ends_early() -> None:
 def test_a_process_is_gone_when_the_log_went_on_for_a_lease_without_it() -> None:
     members = Members(10)
     members.loaded = True
-    for seq, (process, at) in enumerate([("a", 1_000), ("b", 9_000)], 1):
+    for seq, (process, at) in enumerate([("a", 1_000), ("b", 1_000), ("b", 5_000), ("b", 9_000)], 1):
         members.read(seq, at)
         members.heard(process, at)
     assert members.living == 2
-    members.read(3, 11_000)
+    members.read(5, 11_000)
     assert not members.lapsed("a", 3)
-    members.read(4, 11_001)
+    members.read(6, 11_001)
     assert members.lapsed("a", 3)
     assert not members.lapsed("b", 3)
     assert members.lapsed("nobody", 3)
-    assert members.living == 1
+    assert (members.living, members.names) == (1, frozenset("b"))
+    members.read(7, 2_000)
+    assert members.lapsed("a", 3), "a clock of the log that steps back wakes nobody"
+
+
+@pytest.mark.parametrize("step_ms", [-3_600_000, -1, 5_001, 60_000])
+def test_nobody_grows_older_while_nobody_can_write_or_as_the_clock_of_the_log_steps(step_ms: int) -> None:
+    members = Members(10)
+    members.loaded = True
+    members.read(1, 4_000_000)
+    members.heard("a", 4_000_000)
+    members.read(2, 4_003_000)
+    now = 4_003_000 + step_ms
+    members.read(3, now)
+    assert members.names == {"a"}
+    for seq in (4, 5):
+        now += 3_500
+        members.read(seq, now)
+        assert members.names == {"a"}
+    members.read(6, now + 1)
+    assert members.lapsed("a", 6), "3 s before it, and 7 s after it"
+
+
+def test_of_those_that_went_without_a_word_nothing_stays() -> None:
+    members = Members(10)
+    for number in range(1_000):
+        members.read(number, number * 5_000)
+        members.heard(f"p{number}", number * 5_000)
+    assert len(members._heard) < 20
 
 
 def test_nobody_is_gone_by_what_was_read_before_the_document_or_before_the_end() -> None:
@@ -43,6 +74,20 @@ def test_nobody_is_gone_by_what_was_read_before_the_document_or_before_the_end()
     assert not members.lapsed("a", 6), "its sign of life may be between"
     members.clear()
     assert not members.lapsed("a", 0)
+
+
+def test_of_a_log_that_is_read_anew_nothing_older_counts() -> None:
+    members = Members(10)
+    members.loaded = True
+    members.read(5, 90_000)
+    members.heard("a", 90_000)
+    members.clear()
+    members.loaded = True
+    assert members.names == set(), "it was heard in the other one"
+    assert not members.lapsed("b", 1), "what stands there was not read yet"
+    members.read(1, 1_000)
+    members.heard("b", 1_000)
+    assert members.names == {"b"}, "by the clock of this one"
 
 
 def test_who_says_goodbye_is_gone_at_once() -> None:
