@@ -51,7 +51,19 @@ def test_many_tenants_at_once_are_two_seconds_worth_at_most() -> None:
     assert sum(not crowd.take(1_000.0, str(number)) for number in range(1_000)) == 2 * RATE
 
 
-def test_tenants_are_forgotten() -> None:
+def test_who_comes_late_has_its_part_of_the_half_and_no_more() -> None:
+    crowd = Crowd(RATE)
+    passed = [sum(not crowd.take(1_000.0, tenant) for _ in range(100)) for tenant in ("storm", "second", "third")]
+    assert passed == [RATE, RATE // 2 // 2, RATE // 2 // 3]
+
+
+def test_tenants_are_forgotten_once_their_part_is_full_again() -> None:
+    crowd = Crowd(RATE)
+    crowd.take(1_000.0, "a")
+    crowd.take(1_001.0, "b")
+    assert len(crowd) == 2
+    crowd.take(1_001.25, "b")
+    assert len(crowd) == 1
     crowd = Crowd(RATE)
     for number in range(1_000):
         crowd.take(number, str(number))

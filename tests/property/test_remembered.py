@@ -73,3 +73,23 @@ def test_who_has_no_more_than_its_part_loses_nothing() -> None:
     for number in range(MOST // len(TENANTS)):
         for tenant in TENANTS[:2]:
             assert remembered.find(name(tenant, number)) == number
+
+
+def test_what_is_kept_again_is_the_newest_and_belongs_to_who_kept_it_last() -> None:
+    remembered: Remembered[bytes, int] = Remembered(2)
+    for number in (1, 2, 1, 3):
+        remembered.keep("a", name("a", number), number)
+    assert [remembered.peek(name("a", number)) for number in (1, 2, 3)] == [1, None, 3]
+    remembered.keep("b", name("a", 1), 7)
+    assert remembered.peek(name("a", 1)) == 7
+    assert (remembered.held("a"), remembered.held("b"), remembered.held("c"), len(remembered)) == (1, 1, 0, 2)
+
+
+def test_to_find_is_to_use_and_to_peek_is_not() -> None:
+    remembered: Remembered[bytes, int] = Remembered(2)
+    for number in (1, 2):
+        remembered.keep("a", name("a", number), number)
+    assert remembered.find(name("a", 1)) == remembered.peek(name("a", 1)) == 1
+    assert remembered.peek(name("a", 2)) == 2
+    remembered.keep("a", name("a", 3), 3)
+    assert [remembered.peek(name("a", number)) for number in (1, 2, 3)] == [1, None, 3]

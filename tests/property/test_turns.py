@@ -22,17 +22,18 @@ class Sharing(RuleBasedStateMachine):
         self.inside: list[Question] = []
         self.outside: list[Question] = []
         self.cut: list[Question] = []
-        self.asked = 0
+        self.asked = self.lost = 0
 
     def held(self, holder: str) -> int:
         return sum(1 for name, _ in self.inside if name == holder)
 
     def follow(self, moves: Moves[Question]) -> None:
         for cut in moves.cut:
-            assert self.held(cut[0]) == max(map(self.held, HOLDERS)), "it had the most"
-            assert cut == next(one for one in self.inside if one[0] == cut[0]), "its oldest"
+            most = max(map(self.held, HOLDERS))
+            assert cut == next(one for one in self.inside if self.held(one[0]) == most), "the oldest of who has most"
             self.inside.remove(cut)
             self.cut.append(cut)
+            self.lost += 1
         for question in moves.let_in:
             assert question == next(one for one in self.outside if one[0] == question[0]), "in their order"
             self.outside.remove(question)
@@ -71,6 +72,7 @@ class Sharing(RuleBasedStateMachine):
     @invariant()
     def the_books_are_right(self) -> None:
         assert self.turns.total == len(self.inside) <= LIMIT
+        assert self.turns.cut == self.lost
         for holder in HOLDERS:
             assert self.turns.held(holder) == self.held(holder) <= EACH
             assert self.turns.waits(holder) == sum(1 for name, _ in self.outside if name == holder)

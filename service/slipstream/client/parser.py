@@ -60,7 +60,7 @@ class Parser:
             if not lines[-1].endswith((b"\n", b"\r")):
                 self._rest += lines.pop()
             # The LF of a CRLF may be the first byte of the next chunk.
-            self._skip_lf = bool(lines) and not self._rest and lines[-1].endswith(b"\r")
+            self._skip_lf = not self._rest and lines[-1].endswith(b"\r")
             for line in lines:
                 self._line(line.rstrip(b"\r\n"), messages)
         else:

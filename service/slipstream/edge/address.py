@@ -34,7 +34,7 @@ def client_address(peer: str | None, forwarded: Sequence[str], trusted: Sequence
     found = _parse(peer or "")
     if found is None:
         return ""
-    entries = ",".join(forwarded).rsplit(",", _HOPS_MAX)[-_HOPS_MAX:] if forwarded else []
+    entries = ",".join(forwarded).rsplit(",", _HOPS_MAX)[-_HOPS_MAX:]
     while entries and _within(found, trusted):
         before = _parse(entries.pop())
         if before is None:

@@ -27,9 +27,7 @@ class Admitted(NamedTuple):
 
 
 class AskFor(NamedTuple):
-    """Not granted here: so many `more` grants are needed, see `Share.plan`."""
-
-    more: int
+    """Not granted here: more grants are needed, see `Share.plan`."""
 
 
 class Refused(NamedTuple):
@@ -98,7 +96,7 @@ class Share:
             if not (holds and within and self.in_use < self.granted):
                 if holds and now < self._full_until:
                     return Refused(self._full_until - now)
-                return AskFor(max(1, self.in_use + 1 - self.granted))
+                return AskFor()
         self.in_use += 1
         return Admitted()
 

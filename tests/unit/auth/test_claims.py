@@ -73,6 +73,8 @@ def test_exp_is_an_integer_within_the_longest_life(exp: Any) -> None:
 def test_it_ends_when_it_says_without_leeway() -> None:
     assert refused(iat=ISSUED - 60, exp=ISSUED).code is Code.TOKEN_EXPIRED
     assert read(iat=ISSUED - 60, exp=ISSUED + 1).expires_at == ISSUED + 1
+    with pytest.raises(SlipstreamError, match="has expired"):
+        read_claims(claims(NOW, iat=ISSUED - 60, exp=ISSUED + 1), OF, ISSUED + 1)
 
 
 @pytest.mark.parametrize("name", ["iat", "nbf"])
@@ -101,6 +103,11 @@ def test_the_end_is_told_a_minute_or_a_tenth_of_the_life_before() -> None:
 @pytest.mark.parametrize("aud", ["other", ["other"], [], None, {"slipstream": 1}, "slipstream2"])
 def test_a_token_for_somebody_else_is_refused(aud: Any) -> None:
     assert refused(aud=aud).code is Code.UNAUTHORIZED
+
+
+@pytest.mark.parametrize("text", ["x", "x" * 256])
+def test_a_subject_and_an_id_are_as_long_as_they_may_be(text: str) -> None:
+    assert (read(sub=text).subject, read(jti=text).id) == (text, text)
 
 
 def test_one_of_several_audiences_is_enough() -> None:

@@ -67,6 +67,7 @@ def test_a_new_key_is_looked_for_once_in_a_cooldown() -> None:
     cache = read(100)
     assert judged(cache, 101, "a") is Do.WAIT, "also right after a reading: the key may be as new"
     cache.began()
+    assert judged(cache, 101, "b") is Do.WAIT, "what is read now may have this one, too"
     cache.succeeded(keys(KEY), 101)
     assert judged(cache, 101, "a", waited=True) is Do.UNKNOWN
     for number in range(20):

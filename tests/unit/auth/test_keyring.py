@@ -101,6 +101,29 @@ async def test_a_fault_of_our_own_does_not_stop_the_readings_for_ever() -> None:
     await web.find()
 
 
+async def test_after_a_fault_of_our_own_known_keys_are_read_again_too() -> None:
+    web = Web()
+    await web.find()
+    for fault, now in ((RuntimeError("broken"), FRESH), (None, FRESH + COOLDOWN)):
+        web.fault, web.now = fault, now
+        assert await web.find()
+        await settle()
+    assert web.asked == 3
+
+
+async def test_who_waited_for_a_reading_of_others_does_not_cause_another_one() -> None:
+    web = Web()
+    await web.find()
+    web.now = FRESH
+    web.gate.clear()
+    await web.find()
+    waiting = asyncio.create_task(web.find("made-up"))
+    await settle()
+    web.gate.set()
+    assert await waiting is None
+    assert web.asked == 2
+
+
 async def test_made_up_names_cost_one_reading() -> None:
     web = Web()
     await web.find()
@@ -116,6 +139,33 @@ async def test_a_key_that_is_new_is_found_at_once() -> None:
     web.keys = [ec_key(1)]
     assert await web.find(jwk(ec_key(1))["kid"])
     assert web.asked == 2
+
+
+async def test_a_token_that_names_no_key_may_have_the_only_one() -> None:
+    web = Web()
+    assert await web.find(None) is not None
+    assert await web.find(None, inline(1)) is not None
+
+
+async def test_an_issuer_that_gives_way_to_another_one_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slipstream.auth.keyring._URLS_MAX", 1)
+    web = Web()
+    for url in ("https://id.example/jwks", "https://other.example/jwks", "https://id.example/jwks"):
+        assert await web.find(issuer=Issuer(issuer=ISSUER, jwks_url=url)) is not None
+    assert web.asked == 3
+
+
+async def test_keys_of_a_document_that_are_of_no_use_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    web = Web()
+    assert await web.find(None, inline(1)) is not None
+    assert not caplog.records
+    encrypting = {**jwk(ec_key(2)), "use": "enc"}
+    issuer = Issuer.model_validate({"issuer": ISSUER, "keys": [jwk(ec_key(1)), encrypting]})
+    for _ in range(2):
+        assert await web.find(jwk(ec_key(1))["kid"], issuer) is not None
+    assert [record.getMessage() for record in caplog.records] == [
+        f"issuer {ISSUER}: some of its keys are of no use for signatures and are left out"
+    ]
 
 
 async def test_a_secret_that_is_absent_or_short_is_told_to_the_operator_alone(caplog: pytest.LogCaptureFixture) -> None:

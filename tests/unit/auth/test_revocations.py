@@ -105,6 +105,10 @@ def test_it_is_read_as_it_was_written(name: str) -> None:
     assert one.document()["hash"] == hash_of(name) == one.key.split(".")[2]
 
 
+def test_where_it_stands_is_the_same_for_every_version() -> None:
+    assert key_of("acme", Kind.SUBJECT, hash_of("ada")) == "acme.subject.fdee430d40bd57deeac186cd9790033d"
+
+
 GOOD = Revocation.of("acme", Kind.SUBJECT, "ada", AT)
 
 

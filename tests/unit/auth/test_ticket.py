@@ -93,6 +93,26 @@ def test_what_is_no_ticket_is_refused(text: str) -> None:
     refused(text)
 
 
+@pytest.mark.parametrize("put", ["!!!!", "    ", "\n\n\n\n"])
+@pytest.mark.parametrize("place", [40, None])
+def test_what_base64_passes_over_is_not_passed_over(put: str, place: int | None) -> None:
+    text = sealed()
+    refused(text[:place] + put + (text[place:] if place else ""))
+
+
+def framed(version: int, size: int) -> str:
+    """What begins as a ticket of now."""
+    data = bytes([version]) + int(NOW).to_bytes(8, "big") + bytes(size)
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def test_what_has_not_the_form_of_a_ticket_is_refused_without_a_key() -> None:
+    assert Sealed.parse(framed(0x80, 64), NOW).made_at == int(NOW)
+    for text in (framed(0x80, 63), framed(0x81, 64), framed(0x80, 2 * TOKEN_BYTES)):
+        with pytest.raises(SlipstreamError, match="no ticket"):
+            Sealed.parse(text, NOW)
+
+
 def test_no_refusal_has_anything_of_the_ticket_in_it() -> None:
     text = sealed(NOW - 100)
     assert text[:10] not in refused(text)

@@ -30,22 +30,33 @@ def test_the_order_holds_over_a_resume() -> None:
         follow((f"{A}-9", "stream.ready"), (f"{A}-9", "quake"), start=f"{A}-9")
 
 
-def test_a_checkpoint_moves_the_place_forward_and_never_back() -> None:
+@pytest.mark.parametrize("mover", ["stream.checkpoint", "stream.ready"])
+def test_a_frame_that_only_has_a_place_moves_it_forward_and_never_back(mover: str) -> None:
+    order = follow((f"{A}-9", mover), start=f"{A}-5")
     with pytest.raises(OrderViolation):
-        follow((f"{A}-9", "stream.checkpoint"), (f"{A}-9", "quake"), start=f"{A}-5")
+        order.check(f"{A}-9", "quake")
+    order = follow((f"{A}-9", "quake"), (f"{A}-9-x", mover), (f"{A}-3", mover))
     with pytest.raises(OrderViolation):
-        follow((f"{A}-9", "quake"), (f"{A}-3", "stream.ready"), (f"{A}-4", "quake"))
+        order.check(f"{A}-4", "quake")
+
+
+def test_a_frame_without_a_place_moves_nothing() -> None:
+    order = follow((f"{A}-9", "quake"), ("", "stream.ready"), ("", "stream.gap"), ("", "stream.checkpoint"))
+    assert order.position is not None
+    assert order.position.seq == 9
 
 
 def test_a_gap_may_lead_back_and_to_another_log() -> None:
     follow(
         (f"{A}-9", "quake"), (f"{A}-2", "stream.gap"), (f"{A}-3", "quake"), (f"{B}-0", "stream.gap"), (f"{B}-1", "q")
     )
+    follow((f"{A}-9", "quake"), (f"{B}-0", "stream.ready"), (f"{B}-0", "stream.gap"), (f"{B}-1", "q"))
 
 
 def test_another_log_without_a_gap_is_a_violation() -> None:
+    order = follow((f"{A}-9", "quake"), (f"{B}-10", "stream.ready"))
     with pytest.raises(OrderViolation, match="no gap told it"):
-        follow((f"{A}-9", "quake"), (f"{B}-10", "stream.ready"), (f"{B}-11", "quake"))
+        order.check(f"{B}-11", "quake")
 
 
 def test_an_event_without_a_position_is_a_violation() -> None:

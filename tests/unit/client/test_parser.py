@@ -53,9 +53,16 @@ def test_retry_is_digits_alone() -> None:
     assert parser.retry == 20
 
 
+@pytest.mark.parametrize("chunks", [(b"data: a\rdata: b", b"\n\n"), (b"data: a\r", b"", b"\ndata: b\n\n")])
+def test_only_the_lf_right_after_a_cr_belongs_to_it_however_they_come(chunks: tuple[bytes, ...]) -> None:
+    parser = Parser()
+    assert [message for chunk in chunks for message in parser.feed(chunk)] == [Message("", "message", "a\nb")]
+
+
 def test_an_event_beyond_the_bound_is_an_error_and_not_memory() -> None:
     with pytest.raises(ValueError, match="more than 100 bytes"):
-        Parser(max_event_bytes=100).feed(b"data: " + b"x" * 100)
+        Parser(max_event_bytes=100).feed(b"data: " + b"x" * 95)
+    assert Parser(max_event_bytes=100).feed(b"data: " + b"x" * 94) == []
     lines = Parser(max_event_bytes=100)
     assert lines.feed(b"data: 012345\n" * 8) == []
     with pytest.raises(ValueError, match="more than 100 bytes"):

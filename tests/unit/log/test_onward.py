@@ -30,6 +30,20 @@ class Racing(FakeSource):
         return state
 
 
+class Holed(FakeSource):
+    """An event is not there, though others before and after it are."""
+
+    async def time_of(self, seq: int) -> None:
+        return None
+
+
+class Unevicted(FakeSource):
+    """A replica that still has all."""
+
+    async def first_since(self, time_ms: int) -> int:
+        return min(seq for seq, one in self.stream.chapter.events.items() if one.time_ms >= time_ms)
+
+
 def stream_of(count: int, evicted: int = 0) -> Stream:
     """Event n is stored at BEGIN + 10 n."""
     stream = Stream(BEGIN)
@@ -46,6 +60,7 @@ def position(seq: int, epoch: str = "epoch000", *, later: int = 0) -> Position:
 async def test_a_true_position_is_found_true_by_reading_its_event() -> None:
     source = FakeSource(stream_of(9), instant=True)
     assert await examine(position(5), source) == (Continue(), source.stream.chapter.state)
+    assert source.asked == 2 + 1, "the state and the event, and nothing else"
     assert await examine(position(5, later=1), source) == (Broken(Reason.rewritten), source.stream.chapter.state)
 
 
@@ -62,6 +77,11 @@ async def test_an_event_that_is_evicted_between_two_answers_is_no_rewriting() ->
     assert (found, state.first_seq) == (Continue(), 11 - 5), "evicted, but nothing after it"
     found, _ = await examine(position(5), Racing(stream_of(9), evicts=7))
     assert found == Broken(Reason.expired)
+
+
+async def test_an_event_that_is_missing_among_others_was_rewritten() -> None:
+    found, _ = await examine(position(5), Holed(stream_of(9), instant=True))
+    assert found == Broken(Reason.rewritten)
 
 
 async def test_a_stream_that_is_made_anew_between_two_answers_is_a_reset() -> None:
@@ -98,6 +118,8 @@ async def test_where_nothing_was_stored_since_a_lost_tail_sends_nothing_again() 
     assert await go_on(position(12), Reason.ahead, stream) == 9
     assert await go_on(position(12), Reason.reset, stream) == 2
     assert await go_on(position(12), Reason.rewritten, stream) == 2
+    assert await go_on(position(9), Reason.ahead, stream) == 9, "what was seen last is the last"
+    assert await go_on(position(9), Reason.reset, stream) == 2
 
 
 @pytest.mark.parametrize("reason", [Reason.reset, Reason.rewritten, Reason.ahead])
@@ -110,8 +132,17 @@ async def test_a_replica_that_is_behind_does_not_decide_that_nothing_was_stored_
     with pytest.raises(SlipstreamError, match="behind its leader") as caught:
         await go_on(position(6), reason, stream)
     assert caught.value.code is Code.UPSTREAM_UNAVAILABLE
+    stream.evict(8)
+    with pytest.raises(SlipstreamError, match="behind its leader"):
+        await go_on(position(6), reason, stream)  # a single one is retained
     stream.catch_up()
-    assert await go_on(position(6), reason, stream) == 6
+    assert await go_on(position(6), reason, stream) == 8
+
+
+async def test_a_replica_that_has_what_its_leader_has_evicted_does_not_lead_there() -> None:
+    source = Unevicted(stream_of(9, evicted=4), instant=True)
+    state = source.stream.chapter.state
+    assert await onward(position(2), Broken(Reason.reset), source, state, source.stream.now_ms) == 4
 
 
 async def test_an_empty_stream_waits_for_no_replica() -> None:

@@ -41,6 +41,18 @@ def test_after_gives_what_follows_and_nothing_else() -> None:
     assert [seqs_after(ring, cursor) for cursor in (4, 5, 6, 7)] == [[5, 6, 7], [6, 7], [7], []]
 
 
+def test_between_gives_what_lies_there_as_far_as_it_is_here() -> None:
+    ring = filled(PLENTY._replace(events=4), 2, 4, 6, 8, 10, 12)
+    found = {ends: [one.seq for one in ring.between(*ends)] for ends in ((0, 7), (6, 10), (5, 9), (8, 8), (12, 20))}
+    assert found == {(0, 7): [6], (6, 10): [8, 10], (5, 9): [6, 8], (8, 8): [], (12, 20): []}
+
+
+def test_it_knows_when_each_event_was_stored_that_it_has_and_of_no_other() -> None:
+    ring = filled(PLENTY._replace(events=3), 3, 5, 7, 9)
+    known = {seq: ring.time_of(seq) for seq in range(2, 11)}
+    assert {seq: time for seq, time in known.items() if time is not None} == {3: 30, 5: 50, 7: 70, 9: 90}
+
+
 @pytest.mark.parametrize("seq", [7, 6, 1, 0])
 def test_a_sequence_that_does_not_rise_is_refused_and_changes_nothing(seq: int) -> None:
     ring = filled(PLENTY, 6, 7)

@@ -22,6 +22,16 @@ def admitted(share: Share, count: int, now: float = NOW) -> None:
         assert isinstance(share.admit(now, holds=True), Admitted)
 
 
+def asks(share: Share, now: float = NOW, *, holds: bool = True) -> bool:
+    # Not by ==: tuples of two kinds are equal when their values are.
+    return isinstance(share.admit(now, holds=holds), AskFor)
+
+
+def refuses(share: Share, now: float) -> float | None:
+    answer = share.admit(now, holds=True)
+    return answer.retry_after if isinstance(answer, Refused) else None
+
+
 def granted(limit: int, mine: int, **others: int) -> Share:
     share = Share("me", limit)
     share.seen({"me": mine, **others}, 1)
@@ -30,13 +40,13 @@ def granted(limit: int, mine: int, **others: int) -> Share:
 
 def test_grants_come_in_blocks_and_cost_a_message_a_block() -> None:
     share = Share("me", 1000)
-    assert share.admit(NOW, holds=True) == AskFor(1)
+    assert asks(share)
     write = share.plan(1, members("me", "b"), NOW)
     assert write == Write({"me": BLOCK}, 0, 0)
     assert share.granted == 0, "not before it stands there"
     share.written(write, 7)
     admitted(share, BLOCK)
-    assert share.admit(NOW, holds=True) == AskFor(1)
+    assert asks(share)
     assert share.plan(20, members("me", "b"), NOW) == Write({"me": 3 * BLOCK}, 7, 0)
 
 
@@ -49,18 +59,21 @@ def test_near_the_limit_only_what_is_needed_is_taken() -> None:
 
 def test_without_a_lease_nobody_is_admitted_and_nothing_written() -> None:
     share = granted(100, 16)
-    assert isinstance(share.admit(NOW, holds=False), AskFor)
-    assert share.plan(1, members("me"), NOW, holds=False) is None
+    assert asks(share, holds=False)
+    assert share.plan(40, members("me"), NOW, holds=False) is None
 
 
 def test_a_full_quota_refuses_without_asking_until_a_second_later_or_there_is_room() -> None:
     share = granted(20, 0, b=20)
     assert share.full(NOW) == Refused(FULL_SECONDS)
-    assert share.admit(NOW + 0.25, holds=True) == Refused(0.75)
-    assert share.admit(NOW + 1, holds=True) == AskFor(1)
+    assert refuses(share, NOW + 0.25) == 0.75
+    assert asks(share, NOW + 1)
+    assert asks(share, NOW + 0.25, holds=False), "whoever may not know any more what the others have"
     share.full(NOW)
-    share.seen({"b": 19}, 2)
-    assert share.admit(NOW, holds=True) == AskFor(1)
+    share.seen({"c": 20}, 2)
+    assert refuses(share, NOW + 0.25) == 0.75, "others, and as many"
+    share.seen({"c": 19}, 3)
+    assert asks(share)
 
 
 def test_what_lies_idle_is_kept_given_back_when_wanted_and_tidied() -> None:
@@ -73,7 +86,15 @@ def test_what_lies_idle_is_kept_given_back_when_wanted_and_tidied() -> None:
     share.wanted(NOW)
     assert share.plan(0, members("me"), NOW + 0.1) == Write({"me": 3}, 1, 0)
     assert share.granted == 3, "at once: the write may be there already"
-    assert share.admit(NOW, holds=True) == AskFor(1)
+    assert asks(share)
+
+
+@pytest.mark.parametrize(("limit", "mine"), [(1000, 3), (100, 40)])
+def test_who_asks_for_nothing_gets_nothing_and_keeps_the_last_that_there_was(limit: int, mine: int) -> None:
+    share = granted(limit, mine, b=60)
+    admitted(share, 3)
+    assert share.plan(0, members("me", "b"), NOW) is None
+    assert mine > 3 or share.plan(0, members("me", "b"), NOW, tidy=True) is None
 
 
 def test_what_a_lost_write_did_is_not_known_until_a_later_revision_tells() -> None:
@@ -84,6 +105,9 @@ def test_what_a_lost_write_did_is_not_known_until_a_later_revision_tells() -> No
     assert share.granted == 0, "the same revision tells nothing"
     share.seen({"me": 16, "b": 1}, 2)
     assert share.granted == 16
+    share = Share("me", 100)
+    assert share.plan(1, members("me"), NOW) is not None
+    assert not share.empty, "it may be granted"
 
 
 def test_a_lapsed_lease_takes_the_grant_until_it_is_written_anew() -> None:
@@ -114,7 +138,7 @@ def test_a_lower_limit_sends_nobody_away_and_admits_nobody() -> None:
     share = granted(100, 32, b=60)
     admitted(share, 20)
     share.limit = 50
-    assert isinstance(share.admit(NOW, holds=True), AskFor)
+    assert asks(share)
     write = share.plan(1, members("me", "b"), NOW)
     assert write == Write({"b": 60}, 1, 0)
     share.written(write, 2)
@@ -125,11 +149,14 @@ def test_without_a_limit_it_counts_and_grants_go_back() -> None:
     share = Share("me", None)
     admitted(share, 100)
     assert (share.in_use, share.overshoot, share.plan(0, members("me"), NOW, tidy=True)) == (100, 0, None)
+    assert not share.empty, "whoever is counted is remembered"
     share.limit = 200
     assert share.plan(0, members("me"), NOW) == Write({"me": 112}, 0, 0)
     share = granted(100, 16)
     share.limit = None
     assert share.plan(0, members("me"), NOW, tidy=True) == Write({}, 1, 0)
+    share.seen({"b": 1}, 2)
+    assert share.empty
 
 
 def test_nothing_is_released_that_was_not_admitted() -> None:

@@ -44,7 +44,9 @@ def test_the_pause_doubles_with_each_failed_trial_up_to_a_cap(trials: int, pause
 def test_the_roll_shortens_the_pause_to_half_of_it_at_most(roll: float, pause: float) -> None:
     breaker = Breaker(1, 1.0, 60.0)
     breaker.failed(10.0, roll)
-    assert breaker.pause(10.0) == pytest.approx(pause)
+    assert breaker.pause(10.0) == pause
+    assert not breaker.refuses(10.0 + pause), "who waits for the pause, and no longer, comes in time"
+    assert breaker.admits(10.0 + pause)
 
 
 def test_those_who_were_under_way_when_it_opened_do_not_make_the_pause_longer() -> None:

@@ -55,7 +55,7 @@ def test_a_stall_longer_than_the_window_is_told_whole() -> None:
 
 
 async def test_a_loop_that_is_blocked_is_found_to_be_late() -> None:
-    lag = LoopLag()
+    lag, began = LoopLag(), time.monotonic()
     running = asyncio.create_task(lag.run())
     await asyncio.sleep(3 * TICK)
     time.sleep(20 * TICK)  # noqa: ASYNC251 - the fault that is to be found
@@ -63,4 +63,4 @@ async def test_a_loop_that_is_blocked_is_found_to_be_late() -> None:
     running.cancel()
     worst = lag.percentile_ms(100)
     assert worst is not None
-    assert worst > 1e3 * 18 * TICK
+    assert 1e3 * 18 * TICK < worst <= 1e3 * (time.monotonic() - began)

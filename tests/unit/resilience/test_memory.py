@@ -1,5 +1,6 @@
 """When there is too little memory, and when there is enough again."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,13 @@ from slipstream.resilience.memory import Pressure, cgroup_limit, resident
 MIB = 1024 * 1024
 
 
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def test_it_sheds_from_85_percent_until_below_80() -> None:
     pressure = Pressure(1_000)
+    assert pressure.document() == {"used": 0, "limit": 1_000, "shedding": False}
     seen = []
     for used in (0, 849, 850, 999, 2_000, 849, 800, 799, 849, 850, 790):
         changed = pressure.sample(used)
@@ -26,6 +32,18 @@ def test_without_a_limit_nothing_is_shed() -> None:
     pressure = Pressure(0)
     assert not pressure.sample(1 << 50)
     assert not pressure.shedding
+
+
+async def test_it_looks_by_itself_and_says_what_changes(caplog: pytest.LogCaptureFixture) -> None:
+    pressure, descriptors = Pressure(1), open_files()
+    looking = asyncio.create_task(pressure.run(), name="memory")
+    await asyncio.wait({looking}, timeout=0)
+    assert pressure.shedding
+    assert pressure.used > MIB
+    assert "new streams and publishes are refused" in caplog.text
+    looking.cancel()
+    await asyncio.wait({looking})
+    assert open_files() == descriptors
 
 
 def test_what_this_process_takes_is_measured() -> None:

@@ -19,6 +19,7 @@ def opened(now: float = 10.0) -> Upstream:
 
 def test_one_missed_probe_is_none() -> None:
     upstream = Upstream(0.0)
+    assert upstream.reason == ""
     assert not missed(upstream, 1.0)
     assert not upstream.open
     assert not upstream.answered(2.0), "it was not open"
@@ -84,6 +85,13 @@ def test_one_tenant_that_fails_for_ever_opens_nothing() -> None:
         upstream.suspect(_ACCUSERS[0])
     assert not upstream.accused
     assert not missed(upstream, 1.0)
+
+
+def test_thousands_that_fail_take_no_more_memory_than_the_first_few() -> None:
+    upstream = Upstream(0.0)
+    for number in range(10_000):
+        upstream.suspect(f"the feed of SSE_{number}")
+    assert len(upstream._accusers) == ACCUSERS
 
 
 def test_an_answer_forgets_the_accusers() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipstream.tenants.fold import fold, plain
+from slipstream.tenants.fold import _FOLDED, _KNOWN_MAX, fold, plain
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,9 @@ from slipstream.tenants.fold import fold, plain
         "PHONE NO",
         "phone\u3000no",
         "phone\u2010no",
+        "phone\u2028no",
+        "phone\u2029no",
+        "phone\tno",
         "pho\u200bne\u00adno",
         "\uff30\uff48\uff4f\uff4e\uff45\uff3f\uff2e\uff4f",
         "\U0001d429hone no",
@@ -61,3 +64,4 @@ def test_rare_characters_are_not_all_remembered() -> None:
     everything = "".join(map(chr, range(0x30000)))
     folded = fold(everything)
     assert fold(folded) == folded
+    assert len(_FOLDED) == _KNOWN_MAX

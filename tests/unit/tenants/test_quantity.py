@@ -9,8 +9,9 @@ from slipstream.tenants.quantity import parse_duration, parse_size
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("0", 0), ("86400", 86_400), ("90s", 90), ("90m", 5_400), ("24h", 86_400), ("7d", 604_800), ("1d12h", 129_600)],
-)
+    [("0", 0), ("86400", 86_400), ("90s", 90), ("90m", 5_400), ("24h", 86_400), ("7d", 604_800), ("1d12h", 129_600),
+     ("9" * 18, 999_999_999_999_999_999), ("0" * 17 + "s", 0)],
+)  # fmt: skip
 def test_durations(text: str, seconds: int) -> None:
     assert parse_duration(text) == seconds
 
@@ -34,6 +35,8 @@ def test_anything_else_is_no_duration(text: str) -> None:
         ("256KiB", 262_144),
         ("3MB", 3_000_000),
         ("512MiB", 536_870_912),
+        ("5G", 5_000_000_000),
+        ("9" * 18, 999_999_999_999_999_999),
         ("1Gi", 1_073_741_824),
         ("1GiB", 1_073_741_824),
         ("2TB", 2_000_000_000_000),
@@ -44,7 +47,7 @@ def test_sizes(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "B", "-1", "1.5GiB", "1 GiB", "1gib", "1iB", "1PB", "٣", "1G\n", "9" * 5_000])
+@pytest.mark.parametrize("text", ["", "B", "-1", "1.5GiB", "1 GiB", "1gib", "1iB", "1PB", "٣", "1G\n", "9" * 19])
 def test_anything_else_is_no_size(text: str) -> None:
     with pytest.raises(ValueError, match="write a size as"):
         parse_size(text)
