@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -61,14 +62,15 @@ class Supervisor:
 
     async def stop(self, deadline: float) -> None:
         """Cancel every task and wait at most `deadline` seconds; what does not end by then is named in the log."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + deadline
         late = set(self._tasks.values())
-        while late and loop.time() < until:
+        # In parts: time in which the process stood still, and nothing could end, takes one of them and not all.
+        for _ in range(math.ceil(deadline / _ASK_AGAIN)):
+            if not late:
+                return
             for task in late:
                 task.cancel()
             # Python 3.11's `wait_for` can lose a cancellation to an answer that comes in the same moment: ask again.
-            _, late = await asyncio.wait(late, timeout=min(_ASK_AGAIN, max(0.0, until - loop.time())))
+            _, late = await asyncio.wait(late, timeout=_ASK_AGAIN)
         for task in late:
             _logger.error("task %s did not end within %.1f s", task.get_name(), deadline)
 

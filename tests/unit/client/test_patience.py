@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -11,13 +10,9 @@ from slipstream.client.retry import MIN_FLOOR_SECONDS
 from tests.unit.client.server import frames, reset, serve
 from tests.unit.client.test_stream import error, event, fast, position, ready, seqs, take
 
+pytestmark = pytest.mark.timeout(20)
+
 IMPATIENT = 0.01
-
-
-@pytest.fixture(autouse=True)
-async def deadline() -> AsyncIterator[None]:
-    async with asyncio.timeout(10):
-        yield
 
 
 class Slow:

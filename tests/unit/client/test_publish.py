@@ -9,17 +9,18 @@ from slipstream.client import Published, Publisher, Refused, RetryState, Terms, 
 from slipstream.client.publish import body_of
 from tests.unit.client.server import Answer, Server, plain, reset, serve
 
+pytestmark = pytest.mark.timeout(20)
+
 STORED = Published("k3m9x2ab-7", 7, duplicate=False)
 MADE: list[Publisher] = []
 FAST = {"X_Retry_Policy": "max-jitter=0ms, max-attempts=4", "X_Retry_Backoff_Base": "1"}
 
 
 @pytest.fixture(autouse=True)
-async def deadline() -> AsyncIterator[None]:
-    async with asyncio.timeout(10):
-        yield
-        while MADE:
-            MADE.pop().close()
+async def closed() -> AsyncIterator[None]:
+    yield
+    while MADE:
+        MADE.pop().close()
 
 
 def stored(*, duplicate: bool = False) -> Answer:

@@ -96,15 +96,15 @@ async def test_at_the_deadline_it_is_silence_or_the_last_that_was_said() -> None
 
 
 async def test_what_was_said_counts_more_than_the_silence_of_another_question() -> None:
-    asked = 0
+    asked, answered = 0, asyncio.Event()
 
-    async def ask(seconds: float) -> Msg:
+    async def ask(_: float) -> Msg:
         nonlocal asked
         asked += 1
         if asked == 1:
-            # It gives up a little before the deadline of all.
-            await asyncio.sleep(seconds / 2)
+            await answered.wait()
             raise errors.TimeoutError
+        answered.set()
         return message(AWAY)
 
     answer = await until_led(ask, 1.5, Rate(), "asking")

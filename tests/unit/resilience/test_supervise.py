@@ -148,6 +148,25 @@ def test_stop_without_tasks_is_nothing(loop: VirtualLoop) -> None:
     loop.run_until_complete(Supervisor().stop(5.0))
 
 
+def test_a_process_that_stands_still_as_it_stops_takes_no_task_for_late(
+    loop: VirtualLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def slow() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            loop.clock.now += 5.0
+            for _ in range(5):
+                await asyncio.sleep(0)
+
+    supervisor = Supervisor()
+    loop.call(lambda: supervisor.start("slow", slow))
+    loop.turn(1)
+    loop.run_until_complete(supervisor.stop(1.0))
+    loop.turn(1)
+    assert (len(supervisor), caplog.records) == (0, [])
+
+
 def test_stop_names_who_does_not_end_and_does_not_wait_for_ever(
     loop: VirtualLoop, caplog: pytest.LogCaptureFixture
 ) -> None:
