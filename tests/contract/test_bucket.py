@@ -138,6 +138,10 @@ async def test_a_broken_document_is_told_and_can_be_replaced_and_removed(bucket:
     assert [one.name for one in await bucket.list()] == ["healthy"]  # one broken document hides no other
     assert await bucket.delete("healthy")
     assert await bucket.delete("acme")
+    await write(pod, "acme", b"")
+    with pytest.raises(TenantError):
+        await bucket.get("acme")
+    assert await bucket.delete("acme"), "what says nothing is no removal: the edges go by what stood there before"
     await write(pod, "acme", b"\xff")
     assert await bucket.put(tenant_of("acme"))
     assert await bucket.get("acme") == tenant_of("acme")

@@ -15,10 +15,13 @@ from slipstream.jetstream.api import ApiError
 from slipstream.jetstream.bucket import Bucket
 from slipstream.jetstream.lease_bucket import lease_bucket
 from slipstream.jetstream.prober import Prober
-from slipstream.jetstream.subjects import PROBE_STREAM, stream_of
+from slipstream.jetstream.subjects import PROBE_STREAM, TICKETS_BUCKET, stream_of
+from slipstream.jetstream.tickets import Tickets
 from slipstream.protocol.errors import Code, SlipstreamError
+from slipstream.quotas.grants import tenant_key
 from slipstream.resilience.supervise import Supervisor
 from tests.contract.pod import SHAPE, Message, Pod, Recording, flights, following, freeze, until
+from tests.contract.test_leases import Process
 from tests.faults.cluster import NODES, Cluster
 from tests.faults.proxy import Weather
 from tests.servers import NatsServer, wait_until
@@ -186,6 +189,68 @@ async def test_what_the_nodes_cannot_hold_is_told_with_what_is_too_much(cluster:
                 await pod.ensure("greedy", shape)
             assert says in refused.value.message
             assert refused.value.retry_after is not None
+
+
+async def test_who_writes_while_another_write_is_being_copied_has_lost_to_it_and_no_more(cluster: Cluster) -> None:
+    """The refusal has another number then than a moment later."""
+    urls = ",".join(cluster.urls)
+    async with Pod(urls, "one") as pod, Pod(urls, "two") as neighbour:
+        bucket = lease_bucket(pod.api)
+        await made(bucket.created)
+        won = await asyncio.gather(*(bucket.create(f"race.{key}", b"1", 60) for key in range(10) for _ in range(5)))
+        assert sum(won) == 10
+        both = [Process(one) for one in (pod, neighbour)]
+        await until(lambda: all(one.leases.holds for one in both), "they live", seconds=_SECONDS)
+        keys = [tenant_key(f"race-{number}") for number in range(20)]
+        entered = await asyncio.gather(*(one.enter(1, 5, key) for key in keys for one in both))
+        for one in both:
+            await one.die()
+        assert entered == [(1, [])] * 40
+
+
+async def test_the_key_of_tickets_that_is_being_copied_is_not_told_to_be_none(cluster: Cluster) -> None:
+    """Whoever was first is not stored yet, and there is nothing to read: to remove the bucket would mend nothing."""
+    async with Pod(",".join(cluster.urls)) as pod:
+        await made(lambda: Tickets(pod.api).key(1))
+        info = await pod.api.call(f"STREAM.INFO.KV_{TICKETS_BUCKET}")
+    leader = int(str(info["cluster"]["leader"]).removeprefix("nats-"))
+    async with Pod(cluster.nodes[leader].url) as pod:
+        many = [Tickets(pod.api) for _ in range(3)]
+        others = [node for number, node in enumerate(cluster.nodes) if number != leader]
+        for node in others:
+            await freeze(node)
+        try:
+            told = await asyncio.gather(*(one.key(2) for one in many), return_exceptions=True)
+        finally:
+            for node in others:
+                node.resume()
+        assert [one.code for one in told if isinstance(one, SlipstreamError)] == [Code.UPSTREAM_UNAVAILABLE] * 3, told
+        assert "remove the bucket" not in str(told)
+        await made(lambda: many[0].key(2))
+
+
+async def test_a_share_that_cannot_be_copied_is_not_asked_for_without_a_pause(cluster: Cluster) -> None:
+    async with Pod(",".join(cluster.urls)) as pod:
+        await made(lease_bucket(pod.api).created)
+        info = await pod.api.call(f"STREAM.INFO.{lease_bucket(pod.api).stream}")
+    leader = int(str(info["cluster"]["leader"]).removeprefix("nats-"))
+    async with Pod(cluster.nodes[leader].url, "one") as pod, Pod(cluster.nodes[leader].url, "two") as neighbour:
+        both = [Process(one) for one in (pod, neighbour)]
+        await until(lambda: all(one.leases.holds for one in both), "they live", seconds=_SECONDS)
+        others = [node for number, node in enumerate(cluster.nodes) if number != leader]
+        for node in others:
+            await freeze(node)
+        before = pod.link.client.stats["out_msgs"] + neighbour.link.client.stats["out_msgs"]
+        try:
+            answers = await asyncio.gather(*(one.enter(1, 5, tenant_key("stuck")) for one in both))
+        finally:
+            for node in others:
+                node.resume()
+        asked = pod.link.client.stats["out_msgs"] + neighbour.link.client.stats["out_msgs"] - before
+        for one in both:
+            await one.die()
+        assert answers == [(0, [Code.UPSTREAM_UNAVAILABLE])] * 2
+        assert asked < 400
 
 
 @pytest.mark.usefixtures("whole")

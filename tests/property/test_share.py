@@ -84,9 +84,11 @@ class Process:
                 if entry.process != self.name:
                     self.share.wanted(self.now)
             else:
-                self.members.heard(entry.process, entry.time_ms)
-                if entry.process == self.name and self.lease.renewed(self.sent[entry.seq], self.now):
-                    self.share.lapsed()
+                self.members.heard(entry.process, entry.time_ms, self.now)
+                if entry.process == self.name:
+                    self.members.sent(self.sent[entry.seq])
+                    if self.lease.renewed(self.sent[entry.seq], self.now):
+                        self.share.lapsed()
 
     def write(self, fate: str, *, tidy: bool) -> None:
         write = self.share.plan(self.asks, self.members, self.now, holds=self.holds, tidy=tidy)
@@ -110,10 +112,13 @@ class Process:
 
 
 class World:
-    """stalls: of processes, which crash, too. outages: of the log, which nobody can write; and its clock steps."""
+    """stalls: of processes, which crash, too. outages: of the log, which nobody can write; and its clock steps.
 
-    def __init__(self, roll: Random, *, stalls: bool = False, outages: bool = False) -> None:
-        self.roll, self.stalls, self.outages = roll, stalls, outages
+    flaps: the log's clock goes to and fro by less than anybody can tell, and all renew as late as they may.
+    """
+
+    def __init__(self, roll: Random, *, stalls: bool = False, outages: bool = False, flaps: bool = False) -> None:
+        self.roll, self.stalls, self.outages, self.flaps = roll, stalls, outages or flaps, flaps
         self.limit = roll.choice([1, 3, 20, 60, 300])
         self.log = Log()
         self.processes = [
@@ -168,15 +173,19 @@ class World:
             self.roll.choice(self.living).crashed = True
 
     def interrupt(self) -> None:
-        if self.roll.random() < 0.02:
+        if self.flaps:
+            if self.roll.random() < 0.05:
+                self.log.ahead = self.roll.choice([0.0, 0.45 * LEASE])
+        elif self.roll.random() < 0.02:
             self.log.time += self.roll.uniform(0, 3 * LEASE)
         elif self.roll.random() < 0.02:
             self.log.ahead = self.roll.choice([0.0, self.roll.uniform(-LEASE, LEASE), self.roll.uniform(-90, 90)])
 
     def keep_alive(self) -> None:
+        left = (0.12 if self.flaps else 0.6) * LEASE
         for one in self.processes:
             # Not all at once: whoever writes first after an outage finds the others as they were.
-            if not one.lease.holds(one.now + 0.6 * LEASE) and not (self.outages and self.roll.random() < 0.5):
+            if not one.lease.holds(one.now + left) and not (self.outages and self.roll.random() < 0.5):
                 one.renew()
                 one.read(len(self.log.entries))
 
@@ -233,6 +242,16 @@ def test_through_stalls_and_crashes_no_more_is_granted_than_the_limit(seed: int)
 @given(SEEDS)
 def test_an_outage_of_the_log_and_a_step_of_its_clock_take_nobodys_share(seed: int) -> None:
     world = World(Random(seed), outages=True)
+    for _ in range(TURNS):
+        world.happen()
+    world.settle()
+    assert sum(one.share.in_use for one in world.processes) == world.limit
+
+
+@FEW
+@given(SEEDS)
+def test_a_clock_of_the_log_that_goes_to_and_fro_takes_nobodys_share_who_renews_late(seed: int) -> None:
+    world = World(Random(seed), flaps=True)
     for _ in range(TURNS):
         world.happen()
     world.settle()

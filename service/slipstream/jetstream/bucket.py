@@ -109,7 +109,7 @@ def _read(name: str, data: bytes) -> Tenant:
 
 
 def _stands(entry: Entry | None) -> TypeGuard[Entry]:
-    return entry is not None and entry.value != b""
+    return entry is not None and not entry.removed
 
 
 @contextmanager

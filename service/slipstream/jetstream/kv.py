@@ -16,11 +16,15 @@ import orjson
 
 from slipstream.jetstream import stream as streams
 from slipstream.jetstream.api import NO_MESSAGE, STREAM_NAME_IN_USE, Api, ApiError
+from slipstream.jetstream.client import parse_headers
 from slipstream.jetstream.pull import pull
 from slipstream.protocol.errors import Code, SlipstreamError
 
-WRONG_LAST_SEQUENCE: Final = 10071
-"""The server's number for a compare-and-set that another writer won."""
+COPYING: Final = 10164
+"""The server's number for a compare-and-set while another write to that key is being copied to its replicas."""
+
+WRONG_LAST_SEQUENCE: Final = frozenset({10071, COPYING})
+"""The server's numbers for a compare-and-set that another writer won."""
 
 REPLICAS: Final = 3
 """Copies of a bucket where NATS is a cluster: with one, the death of one server would take it away from all."""
@@ -33,10 +37,11 @@ _INACTIVE_NS: Final = 30_000_000_000
 
 
 class Entry(NamedTuple):
-    """A value and its revision: the sequence with which it was stored."""
+    """A value and its revision: the sequence with which it was stored. removed: it stands for nothing."""
 
     value: bytes
     revision: int
+    removed: bool
 
 
 class Kv:
@@ -118,7 +123,7 @@ class Kv:
         try:
             await self.put(key, value, {**headers, "Nats-Expected-Last-Subject-Sequence": str(expected)})
         except ApiError as error:
-            if error.err_code != WRONG_LAST_SEQUENCE:
+            if error.err_code not in WRONG_LAST_SEQUENCE:
                 raise
             return False
         return True
@@ -132,7 +137,9 @@ class Kv:
                 return None
             raise
         message = answer["message"]
-        return Entry(base64.b64decode(message.get("data", "")), int(message["seq"]))
+        headers = parse_headers(base64.b64decode(message.get("hdrs", "")))
+        removed = headers.get("KV-Operation") in REMOVALS
+        return Entry(base64.b64decode(message.get("data", "")), int(message["seq"]), removed)
 
     async def all(self, keys: str = ">") -> AsyncGenerator[tuple[str, bytes], None]:
         """The key and value of all that stands under `keys`, a key or pattern, at this moment.

@@ -18,7 +18,7 @@ import orjson
 
 from slipstream.jetstream.account import Account, refusal
 from slipstream.jetstream.api import Api, ApiError
-from slipstream.jetstream.kv import WRONG_LAST_SEQUENCE
+from slipstream.jetstream.kv import COPYING, WRONG_LAST_SEQUENCE
 from slipstream.jetstream.kv_follower import KvFollower
 from slipstream.jetstream.lease_bucket import granted, lease_bucket
 from slipstream.jetstream.subjects import Delivered
@@ -32,6 +32,7 @@ _ENTER_SECONDS: Final = 5.0
 _WANT_SECONDS: Final = 0.5
 """How long the others have to give back what lies idle: some round trips."""
 
+_COPYING_SECONDS: Final = 0.1
 _SLICE: Final = 50
 """Keys that are looked at in one turn of the loop: there may be one for each subject, and streams wait meanwhile."""
 
@@ -274,9 +275,12 @@ class Leases:
         try:
             revision = await self._bucket.put(key, orjson.dumps(write.document), headers)
         except ApiError as error:
-            if error.err_code != WRONG_LAST_SEQUENCE:
+            if error.err_code not in WRONG_LAST_SEQUENCE:
                 raise
             await self._read(key, account)
+            if error.err_code == COPYING:
+                # Perhaps it could not be read yet, and without a quorum it never can.
+                await account.change(_COPYING_SECONDS)
         else:
             account.share.written(write, revision)
 
@@ -316,7 +320,7 @@ class Leases:
             if value is None:
                 self._members.left(name)
             else:
-                self._members.heard(name, time_ms)
+                self._members.heard(name, time_ms, time.monotonic())
                 if name == self._process:
                     self._shown(value)
         elif kind == "quota" and (account := self._accounts.get(key)) is not None:
@@ -333,7 +337,10 @@ class Leases:
     def _shown(self, data: bytes) -> None:
         """A sign of life of ours was stored, and everything before it is known."""
         sent_at = self._sent.pop(int(data), None) if data.isdigit() else None
-        if sent_at is not None and self._lease.renewed(sent_at, time.monotonic()):
+        if sent_at is None:
+            return
+        self._members.sent(sent_at)
+        if self._lease.renewed(sent_at, time.monotonic()):
             for key, account in self._accounts.items():
                 account.share.lapsed()
                 account.changed.set()

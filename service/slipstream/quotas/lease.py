@@ -6,11 +6,14 @@ steps, because another server writes it, or nobody wrote, because NATS was away,
 writes again would take all others for gone, and their shares with them. A process counts its own lease from the moment
 before it sent the sign, and only once it has read the sign in the log: by then it has read whatever was done to it
 before, and it stops before anybody else can take it for gone.
+
+Of a step that is small nobody can tell that no time has passed. So nobody is gone, either, before a lease has passed by
+the reader's own clock: from when it read the last sign, until it sent one that stands behind it in the log.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 _MARGIN: Final = 0.1
 """The part of a lease by which its holder gives up early: for clocks of NATS servers that step, or run apart."""
@@ -47,19 +50,27 @@ class Lease:
         self._until = float("-inf")
 
 
+class _Sign(NamedTuple):
+    """When a sign of life was stored, by the log's clock, and when it was read, by our own in seconds."""
+
+    time_ms: int
+    read_at: float
+
+
 class Members:
-    """The processes that the log shows, as far as it was read. lease: in seconds.
+    """The processes that the log shows, as far as it was read. lease: in seconds; our own times are monotonic seconds.
 
     position: the last sequence read. loaded: whether the log was read to what was its end at the start; until then
     everybody counts as alive.
     """
 
-    __slots__ = ("_heard", "_lease_ms", "_now_ms", "loaded", "position")
+    __slots__ = ("_heard", "_lease", "_now_ms", "_sent_at", "loaded", "position")
 
     def __init__(self, lease: float) -> None:
-        self._lease_ms = lease * 1000
-        self._heard: dict[str, int] = {}
+        self._lease = lease
+        self._heard: dict[str, _Sign] = {}
         self._now_ms = 0
+        self._sent_at = float("-inf")
         self.position = 0
         self.loaded = False
 
@@ -73,14 +84,18 @@ class Members:
         """An entry of the log, stored at `time_ms`, whatever it says."""
         self.position = max(self.position, seq)
         passed, self._now_ms = time_ms - self._now_ms, time_ms
-        if not 0 <= passed <= _STILL * self._lease_ms:
-            self._heard = {process: heard + passed for process, heard in self._heard.items()}
+        if not 0 <= passed <= _STILL * self._lease * 1000:
+            self._heard = {one: _Sign(sign.time_ms + passed, sign.read_at) for one, sign in self._heard.items()}
 
-    def heard(self, process: str, time_ms: int) -> None:
-        """A sign of life."""
+    def heard(self, process: str, time_ms: int, now: float) -> None:
+        """A sign of life, stored at `time_ms` and read `now`."""
         if process not in self._heard:
             self._forget()
-        self._heard[process] = time_ms
+        self._heard[process] = _Sign(time_ms, now)
+
+    def sent(self, at: float) -> None:
+        """What was read last is what we sent `at`: no entry behind it is older."""
+        self._sent_at = max(self._sent_at, at)
 
     def left(self, process: str) -> None:
         """A process said that it goes, or its last sign of life was cleared away."""
@@ -105,9 +120,12 @@ class Members:
 
     def _forget(self) -> None:
         """Nothing stays of those that are long gone: their signs of life expire without a word."""
-        oldest = self._now_ms - _KEPT * self._lease_ms
-        self._heard = {process: heard for process, heard in self._heard.items() if heard > oldest}
+        self._heard = {one: sign for one, sign in self._heard.items() if not self._silent(sign, _KEPT * self._lease)}
 
     def _alive(self, process: str) -> bool:
-        heard = self._heard.get(process)
-        return heard is not None and self._now_ms - heard <= self._lease_ms
+        sign = self._heard.get(process)
+        return sign is not None and not self._silent(sign, self._lease)
+
+    def _silent(self, sign: _Sign, seconds: float) -> bool:
+        """For longer than so, by both clocks."""
+        return self._now_ms - sign.time_ms > seconds * 1000 and self._sent_at - sign.read_at > seconds

@@ -5,6 +5,14 @@ import pytest
 from slipstream.quotas.lease import Lease, Members
 
 
+def tell(members: Members, seq: int, process: str, at_ms: int, *, ours: bool = False) -> None:
+    """A sign of life, read as it was stored; one of ours was sent in that moment, too."""
+    members.read(seq, at_ms)
+    members.heard(process, at_ms, at_ms / 1000)
+    if ours:
+        members.sent(at_ms / 1000)
+
+
 def test_a_lease_counts_from_before_its_sign_was_sent_and_ends_early() -> None:
     lease = Lease(10)
     assert not lease.holds(0)
@@ -25,12 +33,11 @@ def test_a_process_is_gone_when_the_log_went_on_for_a_lease_without_it() -> None
     members = Members(10)
     members.loaded = True
     for seq, (process, at) in enumerate([("a", 1_000), ("b", 1_000), ("b", 5_000), ("b", 9_000)], 1):
-        members.read(seq, at)
-        members.heard(process, at)
+        tell(members, seq, process, at, ours=process == "b")
     assert members.living == 2
-    members.read(5, 11_000)
+    tell(members, 5, "b", 11_000, ours=True)
     assert not members.lapsed("a", 3)
-    members.read(6, 11_001)
+    tell(members, 6, "b", 11_001, ours=True)
     assert members.lapsed("a", 3)
     assert not members.lapsed("b", 3)
     assert members.lapsed("nobody", 3)
@@ -39,13 +46,43 @@ def test_a_process_is_gone_when_the_log_went_on_for_a_lease_without_it() -> None
     assert members.lapsed("a", 3), "a clock of the log that steps back wakes nobody"
 
 
+def test_nobody_is_gone_by_the_clock_of_the_log_alone() -> None:
+    members = Members(10)
+    members.loaded = True
+    tell(members, 1, "a", 1_000)
+    tell(members, 2, "b", 1_000, ours=True)
+    now = 1_000
+    for seq in range(3, 9):
+        # Two servers write by turns whose clocks are 4 s apart: 12 s forward in all, and no time has passed.
+        now += 4_000 if seq % 2 else -4_000
+        members.read(seq, now)
+    assert members.names == {"a", "b"}
+    members.heard("b", now, 11.1)
+    members.sent(11.0)
+    assert not members.lapsed("a", 2), "ours may have been sent just as it was in time"
+    members.sent(11.1)
+    assert members.lapsed("a", 2)
+
+
+def test_a_sign_that_is_read_late_counts_from_then() -> None:
+    members = Members(10)
+    members.loaded = True
+    members.read(1, 1_000)
+    members.heard("a", 1_000, 8.0)
+    for seq, at in enumerate([5_000, 9_000, 13_000, 17_000], 2):
+        tell(members, seq, "b", at, ours=True)
+    assert not members.lapsed("a", 1)
+    tell(members, 6, "b", 18_001, ours=True)
+    assert members.lapsed("a", 1)
+
+
 @pytest.mark.parametrize("step_ms", [-3_600_000, -1, 5_001, 60_000])
 def test_nobody_grows_older_while_nobody_can_write_or_as_the_clock_of_the_log_steps(step_ms: int) -> None:
     members = Members(10)
     members.loaded = True
-    members.read(1, 4_000_000)
-    members.heard("a", 4_000_000)
+    tell(members, 1, "a", 4_000_000)
     members.read(2, 4_003_000)
+    members.sent(4_010.001)
     now = 4_003_000 + step_ms
     members.read(3, now)
     assert members.names == {"a"}
@@ -60,8 +97,7 @@ def test_nobody_grows_older_while_nobody_can_write_or_as_the_clock_of_the_log_st
 def test_of_those_that_went_without_a_word_nothing_stays() -> None:
     members = Members(10)
     for number in range(1_000):
-        members.read(number, number * 5_000)
-        members.heard(f"p{number}", number * 5_000)
+        tell(members, number, f"p{number}", number * 5_000, ours=True)
     assert len(members._heard) < 20
 
 
@@ -80,13 +116,13 @@ def test_of_a_log_that_is_read_anew_nothing_older_counts() -> None:
     members = Members(10)
     members.loaded = True
     members.read(5, 90_000)
-    members.heard("a", 90_000)
+    members.heard("a", 90_000, 90.0)
     members.clear()
     members.loaded = True
     assert members.names == set(), "it was heard in the other one"
     assert not members.lapsed("b", 1), "what stands there was not read yet"
     members.read(1, 1_000)
-    members.heard("b", 1_000)
+    members.heard("b", 1_000, 1.0)
     assert members.names == {"b"}, "by the clock of this one"
 
 
@@ -94,7 +130,7 @@ def test_who_says_goodbye_is_gone_at_once() -> None:
     members = Members(10)
     members.loaded = True
     members.read(1, 0)
-    members.heard("a", 0)
+    members.heard("a", 0, 0.0)
     members.left("a")
     members.left("a")
     assert members.lapsed("a", 1)

@@ -13,7 +13,7 @@ def members(*alive: str) -> Members:
     one.loaded = True
     one.read(1000, 0)
     for process in alive:
-        one.heard(process, 0)
+        one.heard(process, 0, 0.0)
     return one
 
 
