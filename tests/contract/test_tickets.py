@@ -169,16 +169,25 @@ async def test_a_spent_ticket_is_remembered_longer_than_any_clock_takes_it_for_g
         assert f"Nats-TTL: {3 * 86_400}s" in told["key"]
 
 
-async def test_a_bucket_that_was_removed_is_made_anew_with_other_keys(nats: NatsServer) -> None:
+@pytest.mark.parametrize("silent", [False, True])
+async def test_a_bucket_that_was_removed_is_made_anew_with_other_keys(nats: NatsServer, *, silent: bool) -> None:
+    """A server that has just removed it says that nobody is there, or for a moment nothing."""
     async with processes(nats, 2) as ((pod, one), (_, other)):
         clock = Clock()
         late = Tickets(pod.api, clock)
         before = await one.key(DAY)
         assert await other.key(DAY) == await late.key(DAY) == before
         await pod.api.call(f"STREAM.DELETE.{STREAM}")
+        hears = f"$KV.{TICKETS_BUCKET}.>" if silent else "nothing"
+        listening = await pod.feed_link.client.subscribe(hears)
+        await pod.feed_link.client.flush()
+        patience, pod.api.timeout = pod.api.timeout, 0.3
         with pytest.raises(SlipstreamError) as caught:
             await one.spend("0" * 32)
         assert caught.value.code is Code.UPSTREAM_UNAVAILABLE
+        await listening.unsubscribe()
+        await pod.feed_link.client.flush()
+        pod.api.timeout = patience
         after = await one.key(DAY)
         assert after != before
         assert await one.spend("0" * 32)

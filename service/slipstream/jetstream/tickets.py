@@ -28,6 +28,7 @@ _KEY_DAYS: Final = 3
 _KEY_SECONDS: Final = 300.0
 """For how long a key is used without asking again: after that a bucket that was made anew is noticed."""
 
+_ATTEMPTS: Final = 5
 _REMEMBERED: Final = 16_384
 _BYTES_MAX: Final = 64 * 1024 * 1024
 """Room for SPENT_SECONDS of 6,000 tickets a second (178 bytes each, measured). A full bucket refuses the next: to
@@ -93,7 +94,9 @@ class Tickets:
         if made:
             return True
         entry = await self._bucket.get(key)
-        return entry is not None and hmac.compare_digest(entry.value, nonce)
+        if entry is None:
+            raise _unsettled()
+        return hmac.compare_digest(entry.value, nonce)
 
     def _read(self, day: int) -> asyncio.Task[bytes]:
         """The reading under way, begun where there is none."""
@@ -112,14 +115,17 @@ class Tickets:
             self._keys[day] = (task.result(), now + _KEY_SECONDS)
 
     async def _key(self, day: int) -> bytes:
-        name = f"key.{day}"
+        name, made = f"key.{day}", new_key()
         entry = await self._found(name)
-        if entry is None:
-            made = new_key()
+        for _ in range(_ATTEMPTS):
+            if entry is not None:
+                break
             if await self._bucket.create(name, made, _KEY_DAYS * 86_400):
                 return made
             entry = await self._bucket.get(name)
-        if entry is None or len(entry.value) != KEY_BYTES:
+        if entry is None:
+            raise _unsettled()
+        if len(entry.value) != KEY_BYTES:
             raise SlipstreamError(
                 Code.UPSTREAM_UNAVAILABLE,
                 f"what stands at {name} in the bucket {TICKETS_BUCKET} is no key: remove the bucket",
@@ -139,9 +145,19 @@ class Tickets:
     async def _asked(self, question: Awaitable[T]) -> T:
         try:
             return await question
-        except ApiError as error:
-            # Perhaps the bucket is gone: then its keys are of no use, and the next reading makes it anew.
+        except (ApiError, SlipstreamError) as error:
+            # Perhaps the bucket is gone: then its keys are of no use, and the next reading makes it anew. A server that
+            # has just removed it says so, or nothing.
             self._keys.clear()
+            if isinstance(error, SlipstreamError):
+                raise
             raise SlipstreamError(
                 Code.UPSTREAM_UNAVAILABLE, f"tickets cannot be checked now ({error}): try again", retry_after=2.0
             ) from error
+
+
+def _unsettled() -> SlipstreamError:
+    """Whoever was first is not stored on enough servers yet: until then there is nothing to read."""
+    return SlipstreamError(
+        Code.UPSTREAM_UNAVAILABLE, "tickets cannot be checked now (NATS is copying a write): try again", retry_after=2.0
+    )
