@@ -218,41 +218,38 @@ class World:
                 self.check()
 
 
-@FEW
-@given(SEEDS)
-def test_while_all_renew_no_more_are_in_than_the_limit_and_the_limit_is_reached(seed: int) -> None:
-    world = World(Random(seed))
+def lived(seed: int, *, stalls: bool = False, outages: bool = False, flaps: bool = False) -> World:
+    """A world at the end of its time, in which somebody wants all there is."""
+    world = World(Random(seed), stalls=stalls, outages=outages, flaps=flaps)
     for _ in range(TURNS):
         world.happen()
     world.settle()
+    return world
+
+
+@FEW
+@given(SEEDS)
+def test_while_all_renew_no_more_are_in_than_the_limit_and_the_limit_is_reached(seed: int) -> None:
+    world = lived(seed)
     assert sum(one.share.in_use for one in world.processes) == world.limit
 
 
 @FEW
 @given(SEEDS)
 def test_through_stalls_and_crashes_no_more_is_granted_than_the_limit(seed: int) -> None:
-    world = World(Random(seed), stalls=True)
-    for _ in range(TURNS):
-        world.happen()
-    world.settle()
+    world = lived(seed, stalls=True)
     assert sum(one.share.in_use - one.share.overshoot for one in world.living) == world.limit
 
 
 @FEW
 @given(SEEDS)
 def test_an_outage_of_the_log_and_a_step_of_its_clock_take_nobodys_share(seed: int) -> None:
-    world = World(Random(seed), outages=True)
-    for _ in range(TURNS):
-        world.happen()
-    world.settle()
+    world = lived(seed, outages=True)
     assert sum(one.share.in_use for one in world.processes) == world.limit
 
 
 @FEW
 @given(SEEDS)
 def test_a_clock_of_the_log_that_goes_to_and_fro_takes_nobodys_share_who_renews_late(seed: int) -> None:
-    world = World(Random(seed), flaps=True)
-    for _ in range(TURNS):
-        world.happen()
-    world.settle()
+    world = lived(seed, flaps=True)
     assert sum(one.share.in_use for one in world.processes) == world.limit
