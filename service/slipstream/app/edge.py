@@ -142,7 +142,7 @@ async def edge(settings: Settings) -> AsyncIterator[Running]:
 
     for kind, answer in {**streams.answers(services), **renewal.answers(services)}.items():
         peers.on(kind, answer)
-    registry.subscribe(lambda names: apply_changes(names, registry, shapers, stages, hub, admission))
+    registry.subscribe(lambda names: apply_changes(names, services, shapers, stages))
     enforcement = Enforcement(revocations, sessions, hub.reactor.close)
     server = Server(services)
     # Listening comes first: until NATS has answered, /readyz says no and readers are told to come back.
@@ -189,21 +189,21 @@ async def _within(seconds: float, closing: Awaitable[object]) -> None:
         _logger.warning("NATS does not answer a farewell: this process ends without")
 
 
-def apply_changes(
-    names: frozenset[str], registry: Registry, shapers: Shapers, stages: Stages, hub: Hub, admission: Admission
-) -> None:
+def apply_changes(names: frozenset[str], services: Services, shapers: Shapers, stages: Stages) -> None:
     """These tenants are new, different or gone: open streams follow."""
     for name in names:
         shapers.refresh(name)
-        tenant = registry.get(name)
+        tenant = services.registry.get(name)
         if tenant is not None:
-            admission.changed(tenant)
-            hub.reshape(name)
+            services.admission.changed(tenant)
+            services.authorizers.settle(name, tenant.spec.authorizer)
+            services.hub.reshape(name)
         else:
             stages.forget(name)
-            admission.forget(name)
+            services.admission.forget(name)
+            services.authorizers.settle(name, None)
             final = control.error(Code.NOT_FOUND, f"the tenant {name} was removed", False, None)
-            hub.close(name, Ending.GONE, final)
+            services.hub.close(name, Ending.GONE, final)
 
 
 def log_closed(tenant: str, connection: Connection, ending: Ending) -> None:

@@ -49,13 +49,4 @@ def tokens(settings: Settings, secret_files: SecretFiles, registry: Registry, re
     keyring = Keyring(jwks_client(issuers), secret_of, time.monotonic)
     defaults = () if settings.issuers is None else read_issuers(settings.issuers)
     verifier = Verifier(keyring, IssuersOf(defaults, registry), revocations.revoked)
-    authorizers = Authorizers(webhooks)
-
-    def changed(names: frozenset[str]) -> None:
-        for name in names:
-            tenant = registry.get(name)
-            authorizer = None if tenant is None else tenant.spec.authorizer
-            authorizers.settle(name, None if authorizer is None else authorizer.url)
-
-    registry.subscribe(changed)
-    return Tokens(verifier, authorizers, keyring, (issuers, webhooks))
+    return Tokens(verifier, Authorizers(webhooks), keyring, (issuers, webhooks))

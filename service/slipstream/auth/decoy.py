@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from functools import cache
-from typing import Any, Final, get_args
+from typing import Any, Final, assert_never, cast, get_args
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
@@ -18,19 +18,17 @@ from slipstream.tenants.issuer import Algorithm
 _BITS: Final = 2_048
 _EXPONENT: Final = 65_537
 _CURVES: Final = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}
-
-
 _ALGORITHMS: Final = frozenset(get_args(Algorithm))
 
 
 def decoy(algorithm: str) -> Any:
     """What PyJWT checks with, of the kind and the usual size for this algorithm; None for one that no issuer has."""
     # Nothing is remembered of others: they are any text of whoever asks.
-    return _made(algorithm) if algorithm in _ALGORITHMS else None
+    return _made(cast("Algorithm", algorithm)) if algorithm in _ALGORITHMS else None
 
 
 @cache
-def _made(algorithm: str) -> Any:
+def _made(algorithm: Algorithm) -> Any:
     match algorithm:
         case "RS256" | "RS384" | "RS512" | "PS256" | "PS384" | "PS512":
             # Any odd number takes the same time as a product of two primes, and no 0.1 s to be found.
@@ -42,4 +40,5 @@ def _made(algorithm: str) -> Any:
             return ed25519.Ed25519PrivateKey.generate().public_key()
         case "HS256":
             return secrets.token_bytes(32)
-    return None
+        case _:
+            assert_never(algorithm)

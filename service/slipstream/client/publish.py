@@ -59,8 +59,9 @@ class _Window:
         if state.began_at is not None and state.began_at <= now:
             self._since = time.monotonic() - (now - state.began_at)
 
-    def began(self) -> None:
-        """A request is made."""
+    def began(self, now: float) -> None:
+        """A request is made at `now` (Unix)."""
+        self.state.began(now)
         if self._since is None:
             self._since = time.monotonic()
 
@@ -164,8 +165,7 @@ class Publisher:
             await asyncio.sleep(delay)
             # Once more: a process that was stopped, or a laptop that was shut, has waited for longer.
             self._check_window(window, 0.0, last)
-            state.began(self._now())
-            window.began()
+            window.began(self._now())
             keep(state)
             match await self._attempt(sent, state):
                 case Published() as place:
@@ -180,7 +180,7 @@ class Publisher:
                     state.failed(self._now(), self._roll(), later.after or 0.0, later.code)
                     keep(state)
 
-    def _check_window(self, window: "_Window", delay: float, last: str) -> None:
+    def _check_window(self, window: _Window, delay: float, last: str) -> None:
         """Raise Unconfirmed where a request after `delay` seconds may be answered after the first one is forgotten."""
         age = window.age(self._now())
         if age is None:

@@ -83,10 +83,10 @@ class Authorizers:
             raise _away(max(_SOON, door.breaker.pause(self._clock())))
         return allowed
 
-    def settle(self, tenant: str, url: str | None) -> None:
-        """The tenant has its authorizer at `url` now; None where it has none, or is gone: then none fails."""
+    def settle(self, tenant: str, authorizer: Authorizer | None) -> None:
+        """The tenant has this authorizer now; None where it has none, or is gone: then none fails."""
         door = self._doors.get(tenant)
-        if door is not None and door.url != url:
+        if door is not None and (authorizer is None or door.url != authorizer.url):
             del self._doors[tenant]
 
     def document(self) -> dict[str, object]:

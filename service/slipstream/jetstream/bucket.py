@@ -8,7 +8,7 @@ from contextlib import aclosing, contextmanager
 from typing import Final, TypeGuard
 
 from slipstream.jetstream.api import STREAM_NOT_FOUND, Api, ApiError, NoJetStream
-from slipstream.jetstream.kv import Entry, Kv
+from slipstream.jetstream.kv import REMOVAL, Entry, Kv
 from slipstream.jetstream.kv_follower import KvFollower, Replica
 from slipstream.jetstream.subjects import TENANTS_BUCKET
 from slipstream.protocol.errors import Code, SlipstreamError
@@ -19,7 +19,6 @@ from slipstream.tenants.registry import Registry
 _logger = logging.getLogger(__name__)
 
 _ATTEMPTS: Final = 5
-_REMOVAL: Final = {"KV-Operation": "DEL"}
 
 
 class Bucket:
@@ -68,7 +67,7 @@ class Bucket:
         with _translated():
             if not _stands(await self._kv.get(name)):
                 return False
-            await self._kv.put(name, b"", _REMOVAL)
+            await self._kv.put(name, b"", REMOVAL)
         return True
 
     async def list(self) -> list[Tenant]:

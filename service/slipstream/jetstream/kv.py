@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Final, NamedTuple
 
@@ -29,8 +29,10 @@ WRONG_LAST_SEQUENCE: Final = frozenset({10071, COPYING})
 REPLICAS: Final = 3
 """Copies of a bucket where NATS is a cluster: with one, the death of one server would take it away from all."""
 
-REMOVALS: Final = ("DEL", "PURGE")
-"""What the header `KV-Operation` of a removal says; the entry has no value then."""
+REMOVAL: Final = {"KV-Operation": "DEL"}
+"""The header of an entry that removes what stood there; it has no value."""
+
+_REMOVALS: Final = ("DEL", "PURGE")
 
 _WRITES: Final = 64
 _INACTIVE_NS: Final = 30_000_000_000
@@ -42,6 +44,11 @@ class Entry(NamedTuple):
     value: bytes
     revision: int
     removed: bool
+
+
+def removes(headers: Mapping[str, str]) -> bool:
+    """Whether an entry with these headers is a removal, ours or another tool's."""
+    return headers.get("KV-Operation") in _REMOVALS
 
 
 class Kv:
@@ -137,8 +144,7 @@ class Kv:
                 return None
             raise
         message = answer["message"]
-        headers = parse_headers(base64.b64decode(message.get("hdrs", "")))
-        removed = headers.get("KV-Operation") in REMOVALS
+        removed = removes(parse_headers(base64.b64decode(message.get("hdrs", ""))))
         return Entry(base64.b64decode(message.get("data", "")), int(message["seq"]), removed)
 
     async def all(self, keys: str = ">") -> AsyncGenerator[tuple[str, bytes], None]:
@@ -159,7 +165,7 @@ class Kv:
         async with aclosing(pull(self._api, self.stream, config)) as batches:
             async for batch in batches:
                 for entry in batch:
-                    if entry.headers.get("KV-Operation") not in REMOVALS:
+                    if not removes(entry.headers):
                         yield entry.subject.removeprefix(self.prefix), entry.payload
 
     async def newest(self) -> int:

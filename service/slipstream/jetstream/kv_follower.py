@@ -13,7 +13,7 @@ from typing import Generic, Protocol, TypeVar
 from slipstream.jetstream.api import Api
 from slipstream.jetstream.client import parse_headers
 from slipstream.jetstream.feed import Feed
-from slipstream.jetstream.kv import REMOVALS, Kv
+from slipstream.jetstream.kv import Kv, removes
 from slipstream.jetstream.subjects import Delivered
 
 _logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class KvFollower:
         return True
 
     def _take(self, delivered: Delivered, subject: str, data: bytes, raw: bytes) -> bool:
-        removed = bool(raw) and parse_headers(raw).get("KV-Operation") in REMOVALS
+        removed = bool(raw) and removes(parse_headers(raw))
         self._watcher.take(subject.removeprefix(self._kv.prefix), None if removed else data, delivered)
         self._taken = delivered.stream_seq
         self._settle(self._taken)

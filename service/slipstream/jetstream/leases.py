@@ -18,7 +18,7 @@ import orjson
 
 from slipstream.jetstream.account import Account, refusal
 from slipstream.jetstream.api import Api, ApiError
-from slipstream.jetstream.kv import COPYING, WRONG_LAST_SEQUENCE
+from slipstream.jetstream.kv import COPYING, REMOVAL, WRONG_LAST_SEQUENCE
 from slipstream.jetstream.kv_follower import KvFollower
 from slipstream.jetstream.lease_bucket import granted, lease_bucket
 from slipstream.jetstream.subjects import Delivered
@@ -127,7 +127,7 @@ class Leases:
         if self._lease.holds(time.monotonic()):
             with suppress(ApiError, SlipstreamError, TimeoutError):  # else the lease ends by itself
                 async with asyncio.timeout(_GOODBYE_SECONDS):
-                    await self._bucket.put(f"live.{self._process}", b"", {"KV-Operation": "DEL", "Nats-TTL": self._ttl})
+                    await self._bucket.put(f"live.{self._process}", b"", {**REMOVAL, "Nats-TTL": self._ttl})
 
     # -- what `quotas.grants.Grants` asks for
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from slipstream.auth.revocations import Kind, Revocation, hash_of, key_of, read_revocation
 from slipstream.jetstream.api import Api, ApiError
-from slipstream.jetstream.kv import Entry, Kv
+from slipstream.jetstream.kv import REMOVAL, Entry, Kv
 from slipstream.jetstream.kv_follower import KvFollower, Replica, Table
 from slipstream.jetstream.subjects import REVOCATIONS_BUCKET
 from slipstream.protocol.errors import Code, SlipstreamError
@@ -56,7 +56,7 @@ class RevocationLedger:
             known = None if entry is None else _known(key, entry)
             if known is None:
                 continue
-            headers = {"KV-Operation": "DEL", "Nats-TTL": f"{_GONE_SECONDS}s"}
+            headers = {**REMOVAL, "Nats-TTL": f"{_GONE_SECONDS}s"}
             if not await self._write(key, b"", headers, entry):
                 raise _raced()
             return known

@@ -145,12 +145,13 @@ class Tickets:
     async def _asked(self, question: Awaitable[T]) -> T:
         try:
             return await question
-        except (ApiError, SlipstreamError) as error:
-            # Perhaps the bucket is gone: then its keys are of no use, and the next reading makes it anew. A server that
-            # has just removed it says so, or nothing.
+        except SlipstreamError:
+            # A server that has just removed the bucket may say nothing.
             self._keys.clear()
-            if isinstance(error, SlipstreamError):
-                raise
+            raise
+        except ApiError as error:
+            # Perhaps the bucket is gone: then its keys are of no use, and the next reading makes it anew.
+            self._keys.clear()
             raise SlipstreamError(
                 Code.UPSTREAM_UNAVAILABLE, f"tickets cannot be checked now ({error}): try again", retry_after=2.0
             ) from error
