@@ -38,10 +38,10 @@ source.onerror = event => note(event.data === undefined ? "transport" : "error",
 </script>"""
 
 
-def edge_of(cluster: Cluster, keys: JwksServer, folder: Path, name: str) -> Edge:
+def edge_of(cluster: Cluster, keys: JwksServer, folder: Path, name: str, retry_ms: int = 1_000) -> Edge:
     issuers = folder / "issuers.json"
     issuers.write_text(json.dumps({"issuers": [{"issuer": ISSUER, "jwks_url": keys.url}]}))
-    env = {"SLIPSTREAM_AUTH": "jwt", "SLIPSTREAM_ISSUERS": str(issuers), "SLIPSTREAM_RETRY_MS": "1000"}
+    env = {"SLIPSTREAM_AUTH": "jwt", "SLIPSTREAM_ISSUERS": str(issuers), "SLIPSTREAM_RETRY_MS": str(retry_ms)}
     return Edge(cluster.nats.url, folder, name=name, env=env)
 
 
@@ -100,7 +100,8 @@ async def test_a_page_of_another_site_comes_back_by_a_cookie_of_its_own(
         browser.page = PAGE.replace("TOKEN", minted(cluster))
         origin = (await browser.serve()).replace(HOST, "localhost")
         await cluster.apply(cors={"origins": [origin]})
-        async with edge_of(cluster, keys, tmp_path, "edge") as edge:
+        # Nothing stands before the edge, and where it is not back by then Firefox gives up for good (measured).
+        async with edge_of(cluster, keys, tmp_path, "edge", retry_ms=10_000) as edge:
             stream = f"{edge.url}{cluster.target()}"
             await browser.show(origin, stream, "quake", credentials="yes")
             await browser.until("stream.ready", 1)
